@@ -1,0 +1,28 @@
+"""Diffusion-based image restoration as pure JAX functions."""
+
+from jaxrestore import images as images
+from jaxrestore import metrics as metrics
+from jaxrestore import operators as operators
+from jaxrestore import priors as priors
+from jaxrestore import samplers as samplers
+from jaxrestore import schedules as schedules
+from jaxrestore.degradation import Degradation as Degradation
+from jaxrestore.noise import GaussianNoise as GaussianNoise
+from jaxrestore.noise import NoNoise as NoNoise
+from jaxrestore.noise import PoissonNoise as PoissonNoise
+from jaxrestore.priors import load_prior as load_prior
+from jaxrestore.priors import save_prior as save_prior
+from jaxrestore.restore import DivergenceError as DivergenceError
+from jaxrestore.restore import restore as restore
+from jaxrestore.restore import restore_batches as restore_batches
+from jaxrestore.samplers import Sampler as Sampler
+from jaxrestore.samplers import SampleResult as SampleResult
+from jaxrestore.samplers import adaptive_directional_momentum as adaptive_directional_momentum
+from jaxrestore.samplers import dpps as dpps
+from jaxrestore.samplers import dps as dps
+from jaxrestore.samplers import spgd as spgd
+from jaxrestore.tasks import TASKS as TASKS
+from jaxrestore.tasks import Task as Task
+from jaxrestore.tasks import task as task
+
+__version__ = "0.1.0"

@@ -1,0 +1,75 @@
+"""Argument checks shared by the public functions: the value, what was expected, how to mend it.
+
+Everything here looks at Python values, shapes and dtypes only, so it runs while tracing and costs nothing in the
+compiled program. Values of traced arrays are never inspected.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def _concrete(value: Any) -> np.ndarray | None:
+    """`value` as a NumPy array, or None while it is being traced."""
+    return None if isinstance(value, jax.core.Tracer) else np.asarray(value)
+
+
+def at_least(name: str, value: int, minimum: int) -> None:
+    """Raise unless `value` is a Python integer (a count) not below `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} is {value!r}, expected a Python integer: counts fix the compiled program")
+    if value < minimum:
+        raise ValueError(f"{name} is {value}, expected at least {minimum}")
+
+
+def positive(name: str, value: jax.typing.ArrayLike) -> None:
+    """Raise if a concrete `value` is not finite and above zero."""
+    concrete = _concrete(value)
+    if concrete is not None and not (np.isfinite(concrete).all() and (concrete > 0).all()):
+        raise ValueError(f"{name} is {value}, expected a finite number above 0")
+
+
+def not_negative(name: str, value: jax.typing.ArrayLike) -> None:
+    """Raise if a concrete `value` is not finite or below zero."""
+    within(name, value, 0.0, np.inf)
+
+
+def within(name: str, value: jax.typing.ArrayLike, low: float, high: float) -> None:
+    """Raise if a concrete `value` is not finite or outside [low, high]."""
+    concrete = _concrete(value)
+    if concrete is not None and not (
+        np.isfinite(concrete).all() and (concrete >= low).all() and (concrete <= high).all()
+    ):
+        raise ValueError(f"{name} is {value}, expected a finite number in [{low:g}, {high:g}]")
+
+
+def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise unless `value` is one of `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, allowed))}")
+
+
+def image_shape(name: str, value: Sequence[int]) -> tuple[int, int, int]:
+    """`value` as a tuple (H, W, C) of positive Python integers; raises when it is none."""
+    shape = tuple(value)
+    if len(shape) != 3 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
+        raise ValueError(f"{name} is {value!r}, expected (height, width, channels), e.g. (256, 256, 3)")
+    return (int(shape[0]), int(shape[1]), int(shape[2]))
+
+
+def array(name: str, value: jax.Array, shape: tuple[int, ...]) -> None:
+    """Raise unless `value` is a real floating array of exactly `shape`."""
+    if not hasattr(value, "shape") or not hasattr(value, "dtype"):
+        raise TypeError(f"{name} is a {type(value).__name__}, expected an array of shape {shape}")
+    if tuple(value.shape) != tuple(shape):
+        batched = len(value.shape) == len(shape) + 1 and tuple(value.shape[1:]) == tuple(shape)
+        mend = "; for a batch use jaxrestore.restore or jax.vmap" if batched else ""
+        raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {tuple(shape)}{mend}")
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        raise TypeError(
+            f"{name} has dtype {value.dtype}, expected float32 in [-1, 1]; "
+            "for 8-bit pictures use jaxrestore.images.from_uint8"
+        )

@@ -1,0 +1,108 @@
+"""Pictures on disk and in memory: 8-bit files, and float32 arrays in [-1, 1]."""
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+
+
+class ImageError(ValueError):
+    """A picture cannot be read or written."""
+
+
+def from_uint8(pixels: np.ndarray) -> np.ndarray:
+    """8-bit values 0 to 255 as float32 in [-1, 1]."""
+    if pixels.dtype != np.uint8:
+        raise TypeError(f"pixels has dtype {pixels.dtype}, expected uint8")
+    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Values in [-1, 1], clipped and rounded to 8 bits."""
+    return np.round((np.clip(np.asarray(image, np.float32), -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+
+
+def load(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read a picture as RGB, turned as its camera asks, transparency laid on white.
+
+    Returns:
+      (H, W, 3), float32 in [-1, 1].
+
+    Raises:
+      ImageError: If the file is missing or no picture.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            picture = ImageOps.exif_transpose(picture)
+            if picture.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+                raise ImageError(f"{path} has {picture.mode} pixels, expected 8 bits a channel; convert it first")
+            if picture.has_transparency_data:
+                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+            return from_uint8(np.asarray(picture.convert("RGB")))
+    except FileNotFoundError:
+        raise ImageError(f"{path} does not exist") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path} cannot be read as a picture ({error})") from error
+
+
+def save(path: str | os.PathLike[str], image: np.ndarray, *, overwrite: bool = False) -> pathlib.Path:
+    """Write an image; the file appears whole or not at all.
+
+    Args:
+      path: The suffix chooses the format: PNG, JPEG (quality 95), WebP (lossless) or TIFF.
+      image: (H, W, 3), float in [-1, 1] (clipped) or uint8.
+      overwrite: Replace an existing file.
+
+    Raises:
+      ImageError: If the suffix is unknown.
+      FileExistsError: If the file exists and `overwrite` is False.
+    """
+    from PIL import Image
+
+    path = pathlib.Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ImageError(f"{path.name} has suffix {path.suffix!r}, expected one of {', '.join(SUFFIXES)}")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; choose another name or allow overwriting (--force)")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = image if image.dtype == np.uint8 else to_uint8(image)
+    options = {".jpg": {"quality": 95, "subsampling": 0}, ".jpeg": {"quality": 95, "subsampling": 0}}
+    options[".webp"] = {"lossless": True}
+    handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent)
+    os.close(handle)
+    try:
+        Image.fromarray(pixels).save(temporary, **options.get(path.suffix.lower(), {}))
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def find(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """The pictures of a folder (not of its subfolders), sorted by name.
+
+    Raises:
+      ImageError: If the folder is missing or holds none.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise ImageError(f"{folder} is no folder")
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    if not found:
+        raise ImageError(f"{folder} holds no picture ({', '.join(SUFFIXES)})")
+    return found
+
+
+def resize(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """An image (H, W, 3) in [-1, 1] at another (height, width), Lanczos with antialiasing."""
+    from PIL import Image
+
+    picture = Image.fromarray(to_uint8(image)).resize((shape[1], shape[0]), Image.Resampling.LANCZOS)
+    return from_uint8(np.asarray(picture))

@@ -1,0 +1,14 @@
+"""Degradation operators: immutable pytrees called on one image (H, W, C)."""
+
+from jaxrestore.operators._base import Operator as Operator
+from jaxrestore.operators.blur import GaussianBlur as GaussianBlur
+from jaxrestore.operators.blur import MotionBlur as MotionBlur
+from jaxrestore.operators.blur import motion_kernel as motion_kernel
+from jaxrestore.operators.fourier import PhaseRetrieval as PhaseRetrieval
+from jaxrestore.operators.masking import Inpainting as Inpainting
+from jaxrestore.operators.masking import box_mask as box_mask
+from jaxrestore.operators.masking import random_mask as random_mask
+from jaxrestore.operators.pointwise import Colorization as Colorization
+from jaxrestore.operators.pointwise import Denoising as Denoising
+from jaxrestore.operators.pointwise import HighDynamicRange as HighDynamicRange
+from jaxrestore.operators.resize import SuperResolution as SuperResolution

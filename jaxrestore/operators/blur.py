@@ -1,0 +1,162 @@
+"""Gaussian and motion blur with reflected borders, and a generator of camera-shake kernels."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrestore import _checks
+from jaxrestore._pytree import pytree, static
+from jaxrestore.operators._base import OperatorBase, set_shape
+
+
+def _check_reach(height: int, width: int, sizes: tuple[int, int]) -> None:
+    """Reflection needs more pixels than the kernel reaches beyond the border."""
+    if sizes[0] // 2 >= height or sizes[1] // 2 >= width:
+        raise ValueError(
+            f"a kernel of {sizes[0]}x{sizes[1]} reaches beyond the reflection of a {height}x{width} image; "
+            f"expected at most {2 * height - 1}x{2 * width - 1}"
+        )
+
+
+def gaussian_kernel(size: int, std: float) -> np.ndarray:
+    """(size,), float64, sums to 1: a Gaussian cut at 4 standard deviations, what exceeds `size` folded back inside.
+
+    The published codes draw their kernel by filtering a single bright pixel with SciPy, whence the cut and the fold.
+    """
+    reach = int(4.0 * std + 0.5)
+    offsets = np.arange(-reach, reach + 1)
+    weights = np.exp(-0.5 * (offsets / std) ** 2)
+    positions = np.mod(offsets + size // 2, 2 * size)
+    kernel = np.zeros(size)
+    np.add.at(kernel, np.minimum(positions, 2 * size - 1 - positions), weights / weights.sum())
+    return kernel
+
+
+@pytree
+class GaussianBlur(OperatorBase):
+    """Separable Gaussian blur, reflected borders: two banded matrices, one an axis.
+
+    Raises:
+      ValueError: If `kernel_size` is even or larger than the reflection allows, or `std` is not positive.
+    """
+
+    image_shape: tuple[int, int, int] = static()
+    kernel_size: int = static(default=61)  # pixels, odd
+    std: float = static(default=3.0)  # pixels
+
+    def __post_init__(self) -> None:
+        set_shape(self)
+        _checks.at_least("kernel_size", self.kernel_size, 1)
+        _checks.positive("std", self.std)
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size is {self.kernel_size}, expected an odd number: an even kernel has no centre")
+        _check_reach(*self.image_shape[:2], (self.kernel_size, self.kernel_size))
+
+    def _apply(self, x: jax.Array) -> jax.Array:
+        kernel = gaussian_kernel(self.kernel_size, self.std)
+        height, width, _ = self.image_shape
+        rows, columns = (jnp.asarray(_reflected_matrix(n, kernel), x.dtype) for n in (height, width))
+        return jnp.einsum("ih,hwc,jw->ijc", rows, x, columns, precision="highest")
+
+
+def _reflected_matrix(size: int, kernel: np.ndarray) -> np.ndarray:
+    """Correlation with `kernel` under reflection (the border pixel is not repeated), as a (size, size) matrix."""
+    reach = len(kernel) // 2
+    columns = np.arange(size)[:, None] + np.arange(-reach, reach + 1)
+    columns = np.abs(columns)
+    columns = np.minimum(columns, 2 * (size - 1) - columns)
+    matrix = np.zeros((size, size))
+    np.add.at(matrix, (np.arange(size)[:, None], columns), np.broadcast_to(kernel, columns.shape))
+    return matrix
+
+
+@pytree
+class MotionBlur(OperatorBase):
+    """Correlation of each channel with one kernel (not flipped), reflected borders; by FFT.
+
+    Raises:
+      ValueError: When called, if `kernel` is not (odd, odd) or larger than the reflection allows.
+    """
+
+    image_shape: tuple[int, int, int] = static()
+    kernel: jax.Array  # (K, K'), both odd; sums to 1 to keep the brightness. See `motion_kernel`
+
+    def __post_init__(self) -> None:
+        set_shape(self)
+
+    def _apply(self, x: jax.Array) -> jax.Array:
+        shape = tuple(self.kernel.shape)
+        if len(shape) != 2 or shape[0] % 2 == 0 or shape[1] % 2 == 0:
+            raise ValueError(f"kernel has shape {shape}, expected (odd, odd), e.g. (61, 61)")
+        height, width, _ = self.image_shape
+        _check_reach(height, width, (shape[0], shape[1]))
+        down, right = shape[0] // 2, shape[1] // 2
+        padded = jnp.pad(x, ((down, down), (right, right), (0, 0)), mode="reflect")
+        # A circular correlation of the padded image: the first H x W outputs do not wrap.
+        size = padded.shape[:2]
+        spectrum = jnp.fft.rfft2(padded, axes=(0, 1))
+        response = jnp.conj(jnp.fft.rfft2(self.kernel.astype(x.dtype), s=size))
+        blurred = jnp.fft.irfft2(spectrum * response[..., None], s=size, axes=(0, 1))
+        return blurred[:height, :width].astype(x.dtype)
+
+
+def motion_kernel(
+    key: jax.Array, size: int, intensity: jax.typing.ArrayLike = 0.5, *, num_points: int = 256
+) -> jax.Array:
+    """A random camera-shake kernel: the trace of a smooth, jerky, drifting trajectory.
+
+    The velocity is an inertial random walk on the plane with occasional abrupt turns; the trajectory is centred, scaled
+    to its share of the kernel, and drawn with bilinear weights, softened by a Gaussian of half a pixel.
+
+    Args:
+      key: Draws the trajectory.
+      size: Side of the kernel, odd.
+      intensity: In [0, 1]; 0 is nearly straight and short, 1 is long and erratic.
+      num_points: Points of the trajectory; more make a smoother trace.
+
+    Returns:
+      (size, size), float32, finite, not negative, sums to 1.
+
+    Raises:
+      ValueError: If `size` is even or below 1, or a concrete `intensity` is outside [0, 1].
+
+    References:
+      The trajectory model follows Boracchi & Foi, Modeling the Performance of Image Restoration From Motion Blur, IEEE
+      TIP 2012, as do the kernels that DPS and SPGD are tested with; the parameters are this library's.
+    """
+    _checks.at_least("size", size, 1)
+    _checks.at_least("num_points", num_points, 2)
+    _checks.within("intensity", intensity, 0.0, 1.0)
+    if size % 2 == 0:
+        raise ValueError(f"size is {size}, expected an odd number: an even kernel has no centre")
+    intensity = jnp.asarray(intensity, jnp.float32)
+    key_start, key_walk, key_turn, key_angle = jax.random.split(key, 4)
+    start = jax.random.uniform(key_start, (), maxval=2 * math.pi)
+    shakes = jax.random.normal(key_walk, (num_points, 2))
+    turns = jax.random.bernoulli(key_turn, 0.02 * intensity, (num_points,))
+    angles = jax.random.uniform(key_angle, (num_points,), minval=0.5 * math.pi, maxval=1.5 * math.pi)
+
+    def move(carry: tuple[jax.Array, jax.Array], draw: tuple[jax.Array, jax.Array, jax.Array]):
+        position, velocity = carry
+        shake, turn, angle = draw
+        angle = jnp.where(turn, angle, 0.0)
+        rotation = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
+        pull = 0.05 * intensity * position / num_points
+        velocity = rotation @ velocity + 0.3 * intensity * shake - pull
+        velocity = velocity / jnp.maximum(jnp.linalg.norm(velocity), 1e-6)
+        return (position + velocity, velocity), position
+
+    heading = jnp.stack([jnp.cos(start), jnp.sin(start)])
+    _, path = jax.lax.scan(move, (jnp.zeros(2), heading), (shakes, turns, angles))
+    path = path - (path.max(0) + path.min(0)) / 2
+    reach = jnp.maximum(jnp.abs(path).max(), 1e-6)
+    # From 15 % of the half-width at intensity 0 to 90 % at 1, which leaves a border for the softening.
+    path = path / reach * (0.15 + 0.75 * intensity) * (size // 2) + size // 2
+
+    offsets = jnp.arange(size, dtype=jnp.float32)
+    weights = jnp.exp(-0.5 * jnp.square((offsets - path[..., None]) / 0.5))  # (num_points, 2, size)
+    weights = weights / weights.sum(-1, keepdims=True)
+    kernel = jnp.einsum("ph,pw->hw", weights[:, 0], weights[:, 1], precision="highest")
+    return kernel / kernel.sum()

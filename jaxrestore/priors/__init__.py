@@ -1,0 +1,11 @@
+"""Priors: what images look like, as denoisers."""
+
+from jaxrestore.priors._base import Prediction as Prediction
+from jaxrestore.priors._base import Prior as Prior
+from jaxrestore.priors.checkpoint import PriorError as PriorError
+from jaxrestore.priors.checkpoint import bundled_priors as bundled_priors
+from jaxrestore.priors.checkpoint import load_prior as load_prior
+from jaxrestore.priors.checkpoint import save_prior as save_prior
+from jaxrestore.priors.config import UNetConfig as UNetConfig
+from jaxrestore.priors.mixture import GaussianMixture as GaussianMixture
+from jaxrestore.priors.network import NetworkPrior as NetworkPrior

@@ -1,0 +1,67 @@
+"""The configuration of the UNet, apart from the network so that it loads without Flax."""
+
+import dataclasses
+
+from jaxrestore import _checks
+
+GROUPS = 32  # of every GroupNorm
+
+
+@dataclasses.dataclass(frozen=True)
+class UNetConfig:
+    """What fixes the network's parameters and arithmetic; hashable, and JSON when passed to `dataclasses.asdict`.
+
+    Raises:
+      ValueError: If a field is out of range, or the channels do not divide into groups and heads.
+    """
+
+    in_channels: int = 3
+    out_channels: int = 3  # 2 * in_channels for a learned variance
+    model_channels: int = 128  # at the finest level; a multiple of 32
+    channel_mult: tuple[int, ...] = (1, 2, 4)  # times model_channels, one entry per level
+    num_res_blocks: int = 2  # per level
+    attention_resolutions: tuple[int, ...] = ()  # down-sampling factors (1, 2, 4, ...) of levels with self-attention
+    middle_attention: bool | None = None  # None: exactly when another level has attention
+    num_heads: int = 1  # used when num_head_channels is None
+    num_head_channels: int | None = None
+    attention_order: str = "legacy"  # "legacy": (head, qkv, channel); "new": (qkv, head, channel)
+    num_classes: int | None = None
+    scale_shift_norm: bool = True  # FiLM; False adds the embedding instead
+    resblock_updown: bool = True  # resample inside residual blocks; False: separate layers
+    conv_resample: bool = True  # separate resampling layers have a convolution
+    patch_size: int = 1  # space-to-depth at the input, depth-to-space at the output
+    dtype: str = "float32"  # of the convolutions and attention; norms and the output stay float32
+    remat: bool = False  # recompute each block in the backward pass: less memory, one more forward pass
+
+    def __post_init__(self) -> None:
+        for name in ("channel_mult", "attention_resolutions"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("in_channels", "out_channels", "model_channels", "num_res_blocks", "num_heads", "patch_size"):
+            _checks.at_least(name, getattr(self, name), 1)
+        if not self.channel_mult:
+            raise ValueError("channel_mult is empty, expected one factor per level, e.g. (1, 2, 4)")
+        if self.middle_attention is None:
+            object.__setattr__(self, "middle_attention", bool(self.attention_resolutions))
+        _checks.one_of("attention_order", self.attention_order, ("legacy", "new"))
+        _checks.one_of("dtype", self.dtype, ("float32", "bfloat16", "float16"))
+        levels = [2**i for i in range(len(self.channel_mult))]
+        if unknown := set(self.attention_resolutions) - set(levels):
+            raise ValueError(f"attention_resolutions has {sorted(unknown)}, expected factors out of {levels}")
+        for mult in self.channel_mult:
+            if mult * self.model_channels % GROUPS:
+                raise ValueError(
+                    f"model_channels {self.model_channels} times {mult} is no multiple of {GROUPS}, the group count"
+                )
+        attended = [self.channel_mult[levels.index(f)] for f in self.attention_resolutions]
+        for mult in attended + ([self.channel_mult[-1]] if self.middle_attention else []):
+            channels, width = mult * self.model_channels, self.num_head_channels
+            if channels % (width or self.num_heads):
+                raise ValueError(
+                    f"{channels} channels do not divide into heads (num_heads={self.num_heads}, "
+                    f"num_head_channels={width})"
+                )
+
+    @property
+    def stride(self) -> int:
+        """Image sides divisible by this need no padding."""
+        return self.patch_size * 2 ** (len(self.channel_mult) - 1)

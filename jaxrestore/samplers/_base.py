@@ -1,0 +1,122 @@
+"""What a sampler is: two pure functions and a length, and one runner for all of them."""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from jaxrestore import _checks
+from jaxrestore.degradation import Degradation
+from jaxrestore.priors._base import Prior
+
+
+class SamplerState(Protocol):
+    """What every sampler's state has; methods add what their next step needs. A `NamedTuple` of arrays.
+
+    `index` and nothing else is the same for all images of a batch, so loops whose length depends on it stay loops
+    under `jax.vmap`.
+    """
+
+    @property
+    def x(self) -> jax.Array: ...  # (H, W, C), the noisy image; after the last step, the answer
+    @property
+    def x0(self) -> jax.Array: ...  # (H, W, C), the last denoised estimate
+    @property
+    def index(self) -> jax.Array: ...  # (), int32, steps taken
+    @property
+    def key(self) -> jax.Array: ...  # (), constant; step i draws from fold_in(key, i)
+
+
+class InitFn(Protocol):
+    def __call__(self, key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array, /) -> Any: ...
+
+
+class StepFn(Protocol):
+    def __call__(self, state: Any, prior: Prior, degradation: Degradation, y: jax.Array, /) -> tuple[Any, Any]: ...
+
+
+class Recording(NamedTuple):
+    """Every k-th moment of a run; M of them."""
+
+    x: jax.Array  # (M, H, W, C), states
+    x0: jax.Array  # (M, H, W, C), denoised estimates
+    index: jax.Array  # (M,), int32, steps taken by then
+
+
+class SampleResult(NamedTuple):
+    """What a sampler returns for one image."""
+
+    image: jax.Array  # (H, W, C), about [-1, 1], not clipped
+    info: Any  # the method's diagnostics, each with a leading axis of num_steps
+    recording: Recording | None = None
+
+
+class Sampler(NamedTuple):
+    """A posterior sampler: `init` makes a state, `step` advances it by one noise level, `num_steps` times.
+
+    Pure functions of one image. For batches use `jax.vmap(sampler.sample, in_axes=(0, None, None, 0))`, or
+    `jaxrestore.restore`, which adds progress, memory bounds and divergence checks.
+    """
+
+    init: InitFn  # (key, prior, degradation, y) -> state
+    step: StepFn  # (state, prior, degradation, y) -> (state, info)
+    num_steps: int
+    setting: str = "the step size"  # name of the argument that weighs the likelihood, for error messages
+
+    def sample(
+        self,
+        key: jax.Array,
+        prior: Prior,
+        degradation: Degradation,
+        y: jax.Array,
+        *,
+        record_every: int | None = None,
+    ) -> SampleResult:
+        """Restore one image: one `lax.scan` over the steps, so compile time does not depend on their number.
+
+        Args:
+          key: All randomness; the same key gives the same result in any batch.
+          prior: What images look like.
+          degradation: How `y` was measured.
+          y: One measurement, `degradation.measurement_shape`, float32.
+          record_every: Keep state and estimate after every so many steps; memory grows with their number.
+
+        Returns:
+          The image and per-step diagnostics.
+
+        Raises:
+          ValueError: If `y` has another shape than the degradation's measurements, or `record_every` is out of range.
+          TypeError: If `y` is no floating array.
+        """
+        _checks.array("y", y, degradation.measurement_shape)
+        state = self.init(key, prior, degradation, y)
+        if record_every is None:
+            state, info = self.advance(state, prior, degradation, y, self.num_steps)
+            return SampleResult(state.x, info)
+
+        _checks.at_least("record_every", record_every, 1)
+        if record_every > self.num_steps:
+            raise ValueError(f"record_every is {record_every}, expected at most num_steps = {self.num_steps}")
+
+        def piece(state: Any, _: None) -> tuple[Any, tuple[Any, Recording]]:
+            state, info = self.advance(state, prior, degradation, y, record_every)
+            return state, (info, Recording(state.x, state.x0, state.index))
+
+        pieces, rest = divmod(self.num_steps, record_every)
+        state, (info, recording) = jax.lax.scan(piece, state, length=pieces)
+        info = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), info)
+        state, last = self.advance(state, prior, degradation, y, rest)
+        info = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), info, last)
+        return SampleResult(state.x, info, recording)
+
+    def advance(self, state: Any, prior: Prior, degradation: Degradation, y: jax.Array, steps: int) -> tuple[Any, Any]:
+        """`steps` steps from a state, for runs in pieces; two halves equal one run.
+
+        Returns:
+          The state after them, and their diagnostics with a leading axis of `steps`.
+        """
+
+        def body(state: Any, _: None) -> tuple[Any, Any]:
+            return self.step(state, prior, degradation, y)
+
+        return jax.lax.scan(body, state, length=steps)

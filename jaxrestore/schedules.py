@@ -1,0 +1,178 @@
+"""Noise schedules: plain NumPy in float64, computed once and then cast.
+
+Two families. The EDM annealing grid of noise levels sigma (SPGD and its kind) and the discrete DDPM tables (DPS, DPPS).
+`vp_timestep` maps one to the other for networks trained on the continuous VP process.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrestore import _checks
+
+BETA_MIN = 0.1  # VP process of Song et al. 2021, appendix C, in units of 1 / time
+BETA_DELTA = 19.9  # beta_max - beta_min
+
+
+def edm(num_steps: int, *, sigma_max: float = 100.0, sigma_min: float = 0.1, rho: float = 7.0) -> np.ndarray:
+    """Noise levels sigma_0 > ... > sigma_{N-1}, then 0.
+
+    sigma_i = (sigma_max^(1/rho) + i / (N - 1) * (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho.
+
+    Args:
+      num_steps: N, at least 2.
+      sigma_max: First level, on the scale of images in [-1, 1].
+      sigma_min: Last level above zero, in (0, sigma_max).
+      rho: Curvature, positive; larger spends more steps at small levels.
+
+    Returns:
+      (num_steps + 1,), float64, strictly decreasing.
+
+    Raises:
+      ValueError: If a setting is out of range.
+
+    References:
+      Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, equation 5.
+    """
+    _checks.at_least("num_steps", num_steps, 2)
+    _checks.positive("rho", rho)
+    _checks.positive("sigma_min", sigma_min)
+    if not sigma_min < sigma_max < np.inf:
+        raise ValueError(f"sigma_max is {sigma_max}, expected a finite number above sigma_min = {sigma_min}")
+    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    ramp = np.arange(num_steps) / (num_steps - 1)
+    return np.append((high + ramp * (low - high)) ** rho, 0.0)
+
+
+def vp_timestep(sigma: jax.typing.ArrayLike) -> jax.Array:
+    """Network time of a noise level, for networks trained on the VP process with 1000 steps.
+
+    t(sigma) = 999 (sqrt(beta_min^2 + 2 beta_d log(1 + sigma^2)) - beta_min) / beta_d, a real number: the networks take
+    fractional timesteps.
+
+    Args:
+      sigma: Noise level of x = x0 + sigma n, any shape; may be traced.
+
+    Returns:
+      Same shape, float32, 0 at sigma = 0 and about 999 at sigma = 152.
+
+    References:
+      Karras et al. 2022, table 1, column VP.
+    """
+    # log1p keeps small sigmas exact; the quotient form avoids the difference of two nearly equal square roots.
+    area = 2.0 * BETA_DELTA * jnp.log1p(jnp.square(jnp.asarray(sigma, jnp.float32)))
+    return 999.0 * area / (BETA_DELTA * (jnp.sqrt(BETA_MIN**2 + area) + BETA_MIN))
+
+
+def linear_betas(num_steps: int) -> np.ndarray:
+    """Betas rising linearly from 1e-4 to 2e-2, both scaled by 1000 / num_steps (Ho et al. 2020, section 4)."""
+    _checks.at_least("num_steps", num_steps, 1)
+    scale = 1000.0 / num_steps
+    return np.linspace(scale * 1e-4, scale * 2e-2, num_steps, dtype=np.float64)
+
+
+def cosine_betas(num_steps: int, *, max_beta: float = 0.999) -> np.ndarray:
+    """Betas of the squared-cosine schedule (Nichol & Dhariwal 2021, equation 17), clipped at `max_beta`."""
+    _checks.at_least("num_steps", num_steps, 1)
+    time = np.arange(num_steps + 1) / num_steps
+    abar = np.cos((time + 0.008) / 1.008 * np.pi / 2) ** 2
+    return np.minimum(1.0 - abar[1:] / abar[:-1], max_beta)
+
+
+_BETAS = {"linear": linear_betas, "cosine": cosine_betas}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DDPMSchedule:
+    """Tables of a (respaced) DDPM process; index 0 is the least noisy step.
+
+    Each array is (num_steps,), float64 unless noted. `timesteps` (int64) are the numbers that the network was trained
+    with: respacing drops steps but the network keeps its own clock.
+
+    References:
+      Ho et al. 2020, equations 6 and 7 (posterior); Nichol & Dhariwal 2021, section 3 (variances, respacing).
+    """
+
+    timesteps: np.ndarray
+    betas: np.ndarray
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.betas)
+
+    @functools.cached_property
+    def abar(self) -> np.ndarray:
+        """Cumulative products of 1 - beta."""
+        return np.cumprod(1.0 - self.betas)
+
+    @functools.cached_property
+    def abar_previous(self) -> np.ndarray:
+        """`abar` one step nearer to the image; 1 at index 0."""
+        return np.append(1.0, self.abar[:-1])
+
+    @functools.cached_property
+    def posterior_mean_x0(self) -> np.ndarray:
+        """Weight of x0 in the mean of q(x_{t-1} | x_t, x0)."""
+        return self.betas * np.sqrt(self.abar_previous) / (1.0 - self.abar)
+
+    @functools.cached_property
+    def posterior_mean_xt(self) -> np.ndarray:
+        """Weight of x_t in the mean of q(x_{t-1} | x_t, x0)."""
+        return (1.0 - self.abar_previous) * np.sqrt(1.0 - self.betas) / (1.0 - self.abar)
+
+    @functools.cached_property
+    def log_beta(self) -> np.ndarray:
+        """Upper end of a learned-range log variance; "fixed large" as a variance of its own."""
+        return np.log(self.betas)
+
+    @functools.cached_property
+    def posterior_log_variance(self) -> np.ndarray:
+        """Lower end, log of beta_tilde ("fixed small"); index 0, where it is -inf, repeats index 1."""
+        variance = self.betas * (1.0 - self.abar_previous) / (1.0 - self.abar)
+        return np.log(np.append(variance[1:2] if len(variance) > 1 else self.betas, variance[1:]))
+
+
+def ddpm(num_steps: int, *, base_steps: int = 1000, kind: str = "linear") -> DDPMSchedule:
+    """A DDPM schedule of `base_steps`, respaced to `num_steps`.
+
+    The kept timesteps are spread evenly from the first to the last, and the betas are recomputed so that the cumulative
+    products at the kept steps stay what they were.
+
+    Args:
+      num_steps: Steps to keep, 1 to `base_steps`.
+      base_steps: Steps that the network was trained with.
+      kind: "linear" or "cosine".
+
+    Raises:
+      ValueError: If more steps are asked for than there are, or `kind` is unknown.
+    """
+    _checks.one_of("kind", kind, tuple(_BETAS))
+    _checks.at_least("num_steps", num_steps, 1)
+    if num_steps > base_steps:
+        raise ValueError(f"num_steps is {num_steps}, expected at most base_steps = {base_steps}")
+    stride = (base_steps - 1) / (num_steps - 1) if num_steps > 1 else 1.0
+    # Summed step by step, not multiplied: rounding then falls on the same timesteps as in the published code.
+    positions = np.cumsum(np.append(0.0, np.full(num_steps - 1, stride)))
+    kept = np.array([round(p) for p in positions], dtype=np.int64)
+    abar = np.cumprod(1.0 - _BETAS[kind](base_steps))[kept]
+    return DDPMSchedule(kept, 1.0 - abar / np.append(1.0, abar[:-1]))
+
+
+def learned_range_log_variance(
+    value: jax.Array, log_beta: jax.typing.ArrayLike, posterior_log_variance: jax.typing.ArrayLike
+) -> jax.Array:
+    """Log variance between its two bounds: f log(beta) + (1 - f) log(beta_tilde), f = (value + 1) / 2.
+
+    Args:
+      value: The network's variance channels, any shape; in [-1, 1] the result stays between the bounds.
+      log_beta: Upper bound, `DDPMSchedule.log_beta` at the step.
+      posterior_log_variance: Lower bound, `DDPMSchedule.posterior_log_variance` at the step.
+
+    References:
+      Nichol & Dhariwal 2021, equation 15.
+    """
+    fraction = (value + 1.0) / 2.0
+    return fraction * log_beta + (1.0 - fraction) * posterior_log_variance

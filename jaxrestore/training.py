@@ -1,0 +1,305 @@
+"""Training a UNet prior on crops of photographs.
+
+Denoising score matching on random crops, AdamW with warm-up and an exponential moving average of the weights. Batch `i`
+depends on the seed and on `i` alone, and checkpoints hold everything else, so a run that is killed goes on as if nothing
+had happened, and a long run may be made of short ones.
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxrestore import _checks, images
+from jaxrestore.priors.checkpoint import load_prior
+from jaxrestore.priors.config import UNetConfig
+from jaxrestore.priors.network import SIGMA_DATA, NetworkPrior, Params, denoise_batch, init_params
+
+VALIDATION_SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of a run. All but the network may change when a run is resumed.
+
+    Raises:
+      ValueError: If a setting is out of range.
+    """
+
+    network: UNetConfig = UNetConfig(model_channels=64, channel_mult=(1, 2, 2), num_res_blocks=1, patch_size=2)
+    parametrization: str = "edm"
+    num_steps: int = 100_000  # of the whole run, earlier sessions included
+    batch_size: int = 32
+    crop_size: int = 64  # pixels, a multiple of the network's stride
+    scales: tuple[float, ...] = (1.0, 0.5, 0.25)  # photographs are also shown reduced; crops choose among these
+    learning_rate: float = 1e-3  # peak, of AdamW
+    warmup_steps: int = 500  # linear from zero
+    decay_steps: int = 2_000  # linear to zero at the end of the run
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0  # of the gradient over all parameters
+    ema_decay: float = 0.999
+    sigma_sampling: str = "lognormal"  # or "uniform": log-uniform over [sigma_min, sigma_max]
+    sigma_mean: float = -1.0  # of log sigma, for "lognormal"
+    sigma_std: float = 1.6
+    sigma_min: float = 0.01  # sampled levels are clipped to this range
+    sigma_max: float = 160.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "batch_size", "crop_size"):
+            _checks.at_least(name, getattr(self, name), 1)
+        for name in ("learning_rate", "clip_norm", "sigma_std", "sigma_min"):
+            _checks.positive(name, getattr(self, name))
+        _checks.within("ema_decay", self.ema_decay, 0.0, 1.0)
+        _checks.one_of("sigma_sampling", self.sigma_sampling, ("lognormal", "uniform"))
+        if self.crop_size % self.network.stride:
+            raise ValueError(f"crop_size is {self.crop_size}, expected a multiple of the stride {self.network.stride}")
+
+
+class TrainState(NamedTuple):
+    params: Params
+    ema: Params  # what is validated and saved as the prior
+    optimizer: optax.OptState
+    step: jax.Array  # (), int32, updates made
+
+
+class Progress(NamedTuple):
+    """One report of a run; numbers since the report before."""
+
+    step: int
+    loss: float  # mean weighted loss
+    images_per_second: float
+    seconds: float  # since this session started
+
+
+class Photographs:
+    """Crops of the photographs of a folder, reduced to several scales, as a function of the step number.
+
+    Raises:
+      jaxrestore.images.ImageError: If the folder holds no picture, or none as large as a crop.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, crop_size: int, scales: Sequence[float]) -> None:
+        self.crop_size = crop_size
+        self.pictures: list[list[np.ndarray]] = []  # a list of scales for each photograph
+        for path in images.find(folder):
+            picture = images.load(path)
+            sizes = [(round(picture.shape[0] * s), round(picture.shape[1] * s)) for s in scales]
+            usable = [images.resize(picture, size) for size in sizes if min(size) >= crop_size]
+            if usable:
+                self.pictures.append([images.to_uint8(p) for p in usable])
+        if not self.pictures:
+            raise images.ImageError(f"{folder} has no picture of at least {crop_size}x{crop_size} pixels")
+
+    def batch(self, seed: int, step: int, size: int) -> np.ndarray:
+        """(size, crop, crop, 3), uint8; half of the crops mirrored, photographs and scales equally likely."""
+        rng = np.random.default_rng((seed, step))
+        crops = np.empty((size, self.crop_size, self.crop_size, 3), np.uint8)
+        for i in range(size):
+            scales = self.pictures[rng.integers(len(self.pictures))]
+            picture = scales[rng.integers(len(scales))]
+            top, left = (rng.integers(n - self.crop_size + 1) for n in picture.shape[:2])
+            crop = picture[top : top + self.crop_size, left : left + self.crop_size]
+            crops[i] = crop[:, ::-1] if rng.integers(2) else crop
+        return crops
+
+
+def sample_sigmas(key: jax.Array, config: TrainingConfig) -> jax.Array:
+    """Noise levels of a batch, (batch_size,): stratified over the distribution, so each batch sees all of it."""
+    key_offset, key_order = jax.random.split(key)
+    uniform = (jnp.arange(config.batch_size) + jax.random.uniform(key_offset, (config.batch_size,))) / config.batch_size
+    uniform = jax.random.permutation(key_order, jnp.clip(uniform, 1e-6, 1 - 1e-6))
+    if config.sigma_sampling == "uniform":
+        low, high = np.log(config.sigma_min), np.log(config.sigma_max)
+        return jnp.exp(low + uniform * (high - low))
+    log_sigma = config.sigma_mean + config.sigma_std * jax.scipy.stats.norm.ppf(uniform)
+    return jnp.clip(jnp.exp(log_sigma), config.sigma_min, config.sigma_max)
+
+
+def denoising_loss(params: Params, key: jax.Array, clean: jax.Array, config: TrainingConfig) -> jax.Array:
+    """Mean squared error of the denoiser, weighted so that the network's own output has an error of order one.
+
+    Args:
+      params: Of the network.
+      key: Draws noise levels and noise.
+      clean: (N, H, W, C) in [-1, 1].
+      config: Noise distribution and parametrization.
+
+    References:
+      Karras et al. 2022, equation 8 (weight (sigma^2 + s^2) / (sigma s)^2); Ho et al. 2020 for "vp" (1 / sigma^2).
+    """
+    key_sigma, key_noise = jax.random.split(key)
+    sigma = sample_sigmas(key_sigma, config)
+    column = sigma[:, None, None, None]
+    noisy = clean + column * jax.random.normal(key_noise, clean.shape)
+    denoised = denoise_batch(config.network, config.parametrization, params, noisy, sigma)
+    weight = 1 / column**2 + (1 / SIGMA_DATA**2 if config.parametrization == "edm" else 0.0)
+    return jnp.mean(weight * jnp.square(denoised - clean))
+
+
+def _optimizer(config: TrainingConfig) -> optax.GradientTransformation:
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.scale_by_adam(b2=0.99),
+        optax.add_decayed_weights(config.weight_decay, mask=lambda params: {k: a.ndim > 1 for k, a in params.items()}),
+    )
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, constant, linear decay to zero over the last `decay_steps` of the run."""
+    rise = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    fall = min(1.0, (config.num_steps - step) / max(config.decay_steps, 1))
+    return config.learning_rate * rise * max(fall, 0.0)
+
+
+def init_state(config: TrainingConfig) -> TrainState:
+    """A fresh state; the moving average starts at the initial weights."""
+    params = init_params(jax.random.key(config.seed), config.network)
+    return TrainState(params, jax.tree.map(jnp.copy, params), _optimizer(config).init(params), jnp.int32(0))
+
+
+def make_train_step(config: TrainingConfig) -> Callable[..., tuple[TrainState, jax.Array]]:
+    """The jitted update `(state, crops uint8, learning_rate) -> (state, loss)`; the state is donated."""
+    optimizer = _optimizer(config)
+
+    def train_step(state: TrainState, crops: jax.Array, rate: jax.Array) -> tuple[TrainState, jax.Array]:
+        key = jax.random.fold_in(jax.random.key(config.seed + 1), state.step)
+        clean = crops.astype(jnp.float32) / 127.5 - 1.0
+        loss, gradients = jax.value_and_grad(denoising_loss)(state.params, key, clean, config)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
+        params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+        # A fixed decay would keep the random start in the average for thousands of steps.
+        decay = jnp.minimum(config.ema_decay, (1.0 + state.step) / (10.0 + state.step))
+        ema = jax.tree.map(lambda e, p: decay * e + (1 - decay) * p, state.ema, params)
+        return TrainState(params, ema, optimizer_state, state.step + 1), loss
+
+    return jax.jit(train_step, donate_argnums=0)
+
+
+def validate(prior: NetworkPrior, folder: str | os.PathLike[str], *, size: int = 256) -> dict[str, float]:
+    """Root mean squared denoising error per noise level on centred crops of a folder's photographs, fixed noise.
+
+    Photographs are reduced until their short side is `size`, as the pictures that are restored at that size are.
+
+    Returns:
+      {"0.1": error, ...} for `VALIDATION_SIGMAS`, on the [-1, 1] scale.
+    """
+    crops = []
+    for path in images.find(folder):
+        picture = images.load(path)
+        factor = size / min(picture.shape[:2])
+        picture = images.resize(picture, [max(size, round(n * factor)) for n in picture.shape[:2]])
+        top, left = ((n - size) // 2 for n in picture.shape[:2])
+        crops.append(picture[top : top + size, left : left + size])
+    clean = jnp.asarray(np.stack(crops))
+
+    @jax.jit
+    def errors(prior: NetworkPrior, clean: jax.Array, sigma: jax.Array) -> jax.Array:
+        def one(args: tuple[jax.Array, jax.Array]) -> jax.Array:
+            image, index = args
+            noise = jax.random.normal(jax.random.fold_in(jax.random.key(0), index), image.shape)
+            return jnp.mean(jnp.square(prior.denoise(image + sigma * noise, sigma) - image))
+
+        return jax.lax.map(one, (clean, jnp.arange(len(clean))))
+
+    return {f"{s:g}": float(jnp.sqrt(errors(prior, clean, jnp.float32(s)).mean())) for s in VALIDATION_SIGMAS}
+
+
+def train(
+    data: str | os.PathLike[str],
+    run: str | os.PathLike[str],
+    config: TrainingConfig,
+    *,
+    max_seconds: float = float("inf"),
+    report: Callable[[Progress], Any] | None = None,
+    report_every: int = 100,
+    checkpoint_seconds: float = 300.0,
+) -> NetworkPrior:
+    """Train until `config.num_steps`, or until the time is up; go on where an earlier session in `run` stopped.
+
+    Args:
+      data: Folder of photographs.
+      run: Folder for checkpoints and the log `log.jsonl`; created if it does not exist.
+      config: Settings; the network must be that of the earlier session.
+      max_seconds: Stop cleanly, with a checkpoint, after this many seconds.
+      report: Called every `report_every` steps.
+      report_every: Steps between reports; each waits for the device once.
+      checkpoint_seconds: Time between checkpoints; the newest two are kept.
+
+    Returns:
+      The prior with the averaged weights. Save it with `jaxrestore.save_prior`.
+
+    Raises:
+      ValueError: If `run` belongs to another network.
+      FloatingPointError: If the loss stops being finite; the last checkpoint stays usable.
+      jaxrestore.images.ImageError: If `data` has no usable picture.
+    """
+    import orbax.checkpoint as ocp
+
+    started = time.monotonic()
+    run = pathlib.Path(run).absolute()
+    _claim(run, config)
+    photographs = Photographs(data, crop_size=config.crop_size, scales=config.scales)
+    state, train_step = init_state(config), make_train_step(config)
+    options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+    with (
+        ocp.CheckpointManager(run / "checkpoints", options=options) as manager,
+        concurrent.futures.ThreadPoolExecutor(1) as background,
+        open(run / "log.jsonl", "a") as log,
+    ):
+        if manager.latest_step() is not None:
+            state = manager.restore(manager.latest_step(), args=ocp.args.StandardRestore(state))
+
+        step = first = int(state.step)
+        next_batch = background.submit(photographs.batch, config.seed, step, config.batch_size)
+        saved = reported = time.monotonic()
+        losses: list[jax.Array] = []
+        while step < config.num_steps and time.monotonic() - started < max_seconds:
+            crops = next_batch.result()
+            next_batch = background.submit(photographs.batch, config.seed, step + 1, config.batch_size)
+            state, loss = train_step(state, crops, learning_rate(step, config))
+            step += 1
+            losses.append(loss)
+            if step % report_every == 0 or step == config.num_steps:
+                mean = float(jnp.mean(jnp.stack(losses)))
+                if not np.isfinite(mean):
+                    raise FloatingPointError(f"the loss is {mean} at step {step}; lower learning_rate and resume")
+                now = time.monotonic()
+                progress = Progress(step, mean, len(losses) * config.batch_size / (now - reported), now - started)
+                log.write(json.dumps(progress._asdict()) + "\n")
+                log.flush()
+                if report is not None:
+                    report(progress)
+                losses, reported = [], now
+            if time.monotonic() - saved > checkpoint_seconds:
+                manager.save(step, args=ocp.args.StandardSave(state))
+                saved = time.monotonic()
+        if step > first and manager.latest_step() != step:
+            manager.save(step, args=ocp.args.StandardSave(state))
+    return NetworkPrior(state.ema, config=config.network, parametrization=config.parametrization)
+
+
+def _claim(run: pathlib.Path, config: TrainingConfig) -> None:
+    """Create the run's folder, or check that it belongs to the same network."""
+    identity = {"network": dataclasses.asdict(config.network), "parametrization": config.parametrization}
+    identity["network"]["dtype"] = identity["network"]["remat"] = None  # free to change between sessions
+    identity = json.loads(json.dumps(identity))
+    file = run / "network.json"
+    if file.exists() and json.loads(file.read_text()) != identity:
+        raise ValueError(f"{run} holds a run of another network ({file.name} differs); choose another folder")
+    run.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(identity, indent=2) + "\n")
+
+
+def evaluate_checkpoint(path: str, folder: str) -> dict[str, float]:
+    """Validation errors of a saved prior."""
+    return validate(load_prior(path), folder)
