@@ -1,0 +1,58 @@
+"""The `jaxrestore` command: parses, calls the library, prints."""
+
+import importlib
+import os
+import pathlib
+
+import click
+
+import jaxrestore
+
+_COMMANDS = ("demo", "restore", "degrade", "evaluate", "train", "info")
+
+
+class _LazyGroup(click.Group):
+    """Loads a command's module when it is used, so that `--help` and errors come at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        return importlib.import_module(f"jaxrestore.cli.{cmd_name}").command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(jaxrestore.__version__)
+def cli() -> None:
+    """Restore degraded photographs with a diffusion prior: SPGD, DPPS and DPS in JAX."""
+    _use_compilation_cache()
+
+
+def main() -> None:
+    """Entry point: expected errors become one line on standard error and exit code 1."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as error:
+        raise SystemExit(error.exit_code) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        raise SystemExit(130) from None
+    except (ValueError, TypeError, FloatingPointError, OSError) as error:
+        click.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+def _use_compilation_cache() -> None:
+    """Keep compiled programs between runs, unless the user has set a folder or switched it off."""
+    import jax
+
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or "JAX_ENABLE_COMPILATION_CACHE" in os.environ:
+        return
+    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(root) / "jaxrestore" / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

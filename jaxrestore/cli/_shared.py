@@ -1,0 +1,185 @@
+"""What several commands share: options, measurements on disk, tables."""
+
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import click
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrestore import images
+from jaxrestore.priors.checkpoint import bundled_priors
+from jaxrestore.tasks import METHODS, TASKS, Task, task
+
+_ARRAYS = ("mask", "kernel")  # task options given as files
+
+
+def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--task, --noise, --option, --mask, --kernel and --seed."""
+    for decorate in reversed(
+        (
+            click.option("--task", "task_name", required=True, type=click.Choice(list(TASKS)), help="What was done to the picture."),
+            click.option("--noise", type=click.FloatRange(0), help="Noise (standard deviation, pixels in [-1, 1]).  [default: the task's]"),
+            click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Setting of the task, e.g. factor=4, std=3, rate=0.8; `jaxrestore info` lists them."),
+            click.option("--mask", type=click.Path(path_type=pathlib.Path), help="Inpainting: picture, white where pixels are known."),
+            click.option("--kernel", type=click.Path(path_type=pathlib.Path), help="Motion deblurring: picture of the kernel, odd sides."),
+            click.option("--seed", default=0, help="Of all randomness."),
+        )
+    ):  # fmt: skip
+        command = decorate(command)
+    return command
+
+
+def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--method, --prior, --settings and --set."""
+    for decorate in reversed(
+        (
+            click.option("--method", default="spgd", type=click.Choice(list(METHODS)), help="Sampler."),
+            click.option("--prior", default="photo", help="Bundled prior, or the folder of one."),
+            click.option("--settings", default=None, type=click.Choice(["published", "photo"]), help="Recommended settings.  [default: photo for the bundled prior, else published]"),
+            click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Setting of the sampler, e.g. num_steps=30, learning_rate=2."),
+        )
+    ):  # fmt: skip
+        command = decorate(command)
+    return command
+
+
+def settings_for(prior: str, settings: str | None) -> str:
+    """The set of settings that goes with a prior."""
+    return settings or ("photo" if prior in bundled_priors() else "published")
+
+
+def parse_values(pairs: Iterable[str]) -> dict[str, Any]:
+    """["factor=4", "kernel=average"] as {"factor": 4, "kernel": "average"}."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{pair!r} is no NAME=VALUE, e.g. factor=4")
+        for kind in (int, float):
+            try:
+                values[name] = kind(text)
+                break
+            except ValueError:
+                values[name] = {"true": True, "false": False}.get(text.lower(), text)
+    return values
+
+
+def read_options(options: Sequence[str], mask: pathlib.Path | None, kernel: pathlib.Path | None) -> dict[str, Any]:
+    """Task options from the command line, masks and kernels read from their files."""
+    values = parse_values(options)
+    if mask is not None:
+        values["mask"] = jnp.asarray(images.load(mask).mean(-1, keepdims=True) > 0, jnp.float32)
+    if kernel is not None:
+        weights = (images.load(kernel).mean(-1) + 1) / 2
+        if weights.sum() == 0:
+            raise click.UsageError(f"{kernel} is all black, expected a kernel")
+        values["kernel"] = jnp.asarray(weights / weights.sum(), jnp.float32)
+    return values
+
+
+def build_task(name: str, image_shape: Sequence[int], noise: float | None, values: dict[str, Any], seed: int) -> Task:
+    """The task for one image shape; the random mask or kernel depends on the seed alone."""
+    height, width, channels = image_shape
+    key = jax.random.fold_in(jax.random.key(seed), 1)
+    return task(name, image_shape=(height, width, channels), noise_std=noise, key=key, **values)
+
+
+def crop_to_factor(image: np.ndarray, name: str, values: dict[str, Any]) -> np.ndarray:
+    """Cut the lower and right border where super-resolution's factor does not divide the sides."""
+    if name != "super_resolution":
+        return image
+    factor = values.get("factor", TASKS[name].options["factor"])
+    height, width = (n - n % factor for n in image.shape[:2])
+    if not height or not width:
+        raise ValueError(f"a picture of {image.shape[0]}x{image.shape[1]} is smaller than the factor {factor}")
+    return image[:height, :width]
+
+
+def restored_shape(y: np.ndarray, name: str, values: dict[str, Any]) -> tuple[int, int, int]:
+    """Shape of the image that a measurement belongs to.
+
+    Raises:
+      ValueError: If no image has such measurements.
+    """
+    height, width = y.shape[:2]
+    if name == "super_resolution":
+        factor = values.get("factor", TASKS[name].options["factor"])
+        return (factor * height, factor * width, 3)
+    if name == "phase_retrieval":
+        for side in range(min(height, width), 0, -1):  # padding is rounded, so the inverse is searched
+            if side + 2 * int(values.get("oversample", 2.0) / 8.0 * side) == height and height == width:
+                return (side, side, 3)
+        raise ValueError(f"amplitudes of {height}x{width} fit no square image with this oversampling")
+    return (height, width, 3)
+
+
+def is_picture(name: str) -> bool:
+    """Whether the task's measurements can be kept as a picture; amplitudes exceed its range."""
+    return name != "phase_retrieval"
+
+
+def read_measurement(path: pathlib.Path, name: str) -> np.ndarray:
+    """A measurement from a picture, or from an array (`.npy`) as `jaxrestore degrade` writes it."""
+    if path.suffix.lower() == ".npy":
+        try:
+            y = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read as an array ({error})") from error
+        if y.ndim != 3:
+            raise ValueError(f"{path} has shape {y.shape}, expected (height, width, channels)")
+        return y.astype(np.float32)
+    if not is_picture(name):
+        raise ValueError(f"{path} is no .npy file; {name} needs the array that `jaxrestore degrade` writes")
+    y = images.load(path)
+    return y.mean(-1, keepdims=True) if name == "colorization" else y
+
+
+def inputs(path: pathlib.Path, suffixes: Sequence[str] = images.SUFFIXES) -> list[pathlib.Path]:
+    """One file, or those of a folder."""
+    if not path.is_dir():
+        if not path.exists():
+            raise ValueError(f"{path} does not exist")
+        return [path]
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    if not found:
+        raise ValueError(f"{path} holds no file with suffix {', '.join(suffixes)}")
+    return found
+
+
+def outputs(
+    paths: Sequence[pathlib.Path], source: pathlib.Path, out: pathlib.Path, suffix: str | None = None
+) -> list[pathlib.Path]:
+    """Where the results go: into the folder `out` under the inputs' names, or to the file `out`.
+
+    Raises:
+      ValueError: If two results would get one name.
+    """
+    if not source.is_dir() and out.suffix:
+        return [out]
+    targets = [out / (p.stem + (suffix or (".png" if p.suffix.lower() == ".npy" else p.suffix.lower()))) for p in paths]
+    if len(set(targets)) < len(targets):
+        raise ValueError(f"several inputs of {source} differ in their suffix only; rename them")
+    return targets
+
+
+def refuse_existing(paths: Sequence[pathlib.Path], force: bool) -> None:
+    """Raise before any computing if an output exists."""
+    existing = [p for p in paths if p.exists()]
+    if existing and not force:
+        raise FileExistsError(f"{existing[0]} exists; choose another name or add --force")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
+    Console().print(table)

@@ -1,0 +1,64 @@
+"""`jaxrestore degrade`."""
+
+import os
+import pathlib
+import tempfile
+
+import click
+import jax
+import numpy as np
+
+from jaxrestore import images
+from jaxrestore.cli import _shared
+from jaxrestore.operators import Inpainting, MotionBlur
+
+
+@click.command("degrade")
+@click.argument("source", type=click.Path(path_type=pathlib.Path))
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=pathlib.Path), help="File, or folder for a folder."
+)
+@_shared.task_options
+@click.option("--force", is_flag=True, help="Replace existing files.")
+def command(source, out, task_name, noise, options, mask, kernel, seed, force) -> None:
+    """Degrade the clean picture SOURCE, or all pictures of a folder, as a task describes.
+
+    A random mask or kernel is written beside the first result, as NAME.mask.png or NAME.kernel.png; the same --seed
+    draws the same one for `restore`. Amplitudes (phase retrieval) are written as .npy.
+    """
+    paths = _shared.inputs(source)
+    suffix = None if _shared.is_picture(task_name) else ".npy"
+    targets = _shared.outputs(paths, source, out, suffix)
+    if suffix and any(t.suffix != suffix for t in targets):
+        raise ValueError(f"{targets[0]} has suffix {targets[0].suffix!r}, expected .npy for {task_name}")
+    _shared.refuse_existing(targets, force)
+    values = _shared.read_options(options, mask, kernel)
+    for i, (path, target) in enumerate(zip(paths, targets, strict=True)):
+        image = _shared.crop_to_factor(images.load(path), task_name, values)
+        degradation = _shared.build_task(task_name, image.shape, noise, values, seed).degradation
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), i)
+        y = np.asarray(degradation.measure(key, image))
+        operator = degradation.operator
+        if isinstance(operator, Inpainting) and mask is None:
+            known = np.asarray(operator.mask, np.float32)
+            images.save(target.with_suffix(".mask.png"), np.repeat(2 * known - 1, 3, 2), overwrite=force)
+        if isinstance(operator, MotionBlur) and kernel is None:
+            weights = np.asarray(operator.kernel)
+            images.save(
+                target.with_suffix(".kernel.png"),
+                np.repeat(2 * weights[..., None] / weights.max() - 1, 3, 2),
+                overwrite=force,
+            )
+        if suffix:
+            _save_array(target, y)
+        else:
+            images.save(target, np.repeat(y, 3, 2) if y.shape[2] == 1 else y, overwrite=force)
+        click.echo(str(target))
+
+
+def _save_array(path: pathlib.Path, y: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        np.save(file, y)
+    os.replace(temporary, path)

@@ -1,0 +1,97 @@
+"""`jaxrestore evaluate`."""
+
+import json
+import os
+import pathlib
+import tempfile
+
+import click
+import jax
+import numpy as np
+
+from jaxrestore import evaluation, images
+from jaxrestore.cli import _shared
+from jaxrestore.priors import load_prior
+
+
+@click.command("evaluate")
+@click.argument("folder", type=click.Path(path_type=pathlib.Path))
+@click.option("-o", "--out", type=click.Path(path_type=pathlib.Path), help="JSON file for all scores.")
+@click.option("--save", type=click.Path(path_type=pathlib.Path), help="Folder for the restored pictures.")
+@_shared.task_options
+@_shared.method_options
+@click.option("--samples", default=1, type=click.IntRange(1), help="Posterior samples; the one with the smallest residual counts.")  # fmt: skip
+@click.option("--batch-size", default=4, type=click.IntRange(1), help="Pictures of one size restored together.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def command(
+    folder, out, save, task_name, noise, options, mask, kernel, seed, method, prior, settings, overrides, samples,
+    batch_size, force, quiet,
+) -> None:  # fmt: skip
+    """Degrade and restore the clean pictures of FOLDER; print PSNR, SSIM and LPIPS beside those of a simple answer."""
+    paths = images.find(folder)
+    targets = [] if save is None else _shared.outputs(paths, folder, save, ".png")
+    _shared.refuse_existing([*targets, *([out] if out else [])], force)
+    values = _shared.read_options(options, mask, kernel)
+    keywords = _shared.parse_values(overrides)
+    chosen_settings = _shared.settings_for(prior, settings)
+    loaded = load_prior(prior)
+
+    truths = [_shared.crop_to_factor(images.load(path), task_name, values) for path in paths]
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, truth in enumerate(truths):
+        groups.setdefault(truth.shape, []).append(i)
+    rows = {}
+    for shape, members in groups.items():
+        chosen = _shared.build_task(task_name, shape, noise, values, seed)
+        sampler = chosen.sampler(method, chosen_settings, **keywords)
+        result = evaluation.evaluate(
+            sampler, loaded, chosen.degradation, np.stack([truths[i] for i in members]), key=jax.random.key(seed),
+            batch_size=batch_size, num_samples=samples, progress=not quiet,
+        )  # fmt: skip
+        for j, i in enumerate(members):
+            simple = evaluation.simple_answer(chosen.degradation, result.measurements[j])
+            rows[i] = {
+                "picture": paths[i].name,
+                "shape": list(shape),
+                "restored": result.scores[j]._asdict(),
+                "simple": None if simple is None else evaluation.score(simple, truths[i])._asdict(),
+                "seconds": result.seconds / len(members),
+            }
+            if targets:
+                images.save(targets[i], result.restored[j], overwrite=force)
+    ordered = [rows[i] for i in range(len(paths))]
+    means = {
+        kind: evaluation.mean_scores([evaluation.Scores(**r[kind]) for r in ordered])._asdict()
+        for kind in ("restored", "simple")
+        if ordered[0][kind] is not None
+    }
+    _print(f"{task_name}, {method}", ordered, means)
+    if out is not None:
+        used = {**chosen.settings[chosen_settings][method], **keywords}
+        report = {
+            "task": task_name, "options": {k: v for k, v in values.items() if not hasattr(v, "shape")}, "noise_std": noise,
+            "method": method, "settings": used, "prior": prior, "samples": samples, "seed": seed,
+            "environment": evaluation.environment(), "pictures": ordered, "mean": means,
+        }  # fmt: skip
+        _write(out, json.dumps(report, indent=2) + "\n")
+        click.echo(str(out))
+
+
+def _print(title, rows, means) -> None:
+    columns = ["picture"] + [f"{metric} {kind}" for metric in ("PSNR", "SSIM", "LPIPS") for kind in means] + ["seconds"]
+    table = [[r["picture"], *_cells(r, means), f"{r['seconds']:.1f}"] for r in rows]
+    table.append(["mean", *_cells(means, means), f"{np.mean([r['seconds'] for r in rows]):.1f}"])
+    _shared.print_table(title, columns, table)
+
+
+def _cells(row, means) -> list[float]:
+    return [row[kind][metric] for metric in ("psnr", "ssim", "lpips") for kind in means]
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    os.replace(temporary, path)

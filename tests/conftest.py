@@ -1,0 +1,90 @@
+"""Shared pieces: golden numbers, and small priors."""
+
+import json
+import pathlib
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxrestore as jr
+from convert_weights.guided_diffusion import convert
+from jaxrestore.priors import GaussianMixture, NetworkPrior, UNetConfig
+
+# Compilation dominates single examples here, so no deadline; the same examples every time.
+hypothesis.settings.register_profile("jaxrestore", deadline=None, max_examples=25, derandomize=True)
+hypothesis.settings.load_profile("jaxrestore")
+
+DATA = pathlib.Path(__file__).parent / "data"
+
+ADM_TINY = UNetConfig(
+    out_channels=6,
+    model_channels=32,
+    channel_mult=(1, 2, 2),
+    num_res_blocks=1,
+    attention_resolutions=(2,),
+    num_head_channels=16,
+)
+
+
+class Golden:
+    """Numbers of the published PyTorch code; images turned channels last."""
+
+    def __init__(self, name: str) -> None:
+        self._stored = np.load(DATA / f"{name}.npz")
+        self.config = json.loads(str(self._stored["config"]))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._stored
+
+    def raw(self, key: str) -> np.ndarray:
+        return self._stored[key]
+
+    def __getitem__(self, key: str) -> jax.Array:
+        return jnp.asarray(np.moveaxis(self._stored[key], -3, -1))
+
+
+def relative_error(a, b) -> float:
+    """||a - b|| / ||b|| over all numbers."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def golden_operator(golden: Golden, task: str, shape=(32, 32, 3)):
+    """The operator of a golden trajectory."""
+    if task in ("down_sampling_x4", "super_resolution_x4"):
+        return jr.operators.SuperResolution(shape, 4)
+    if task == "gaussian_blur_9_1.5":
+        return jr.operators.GaussianBlur(shape, 9, 1.5)
+    if task == "inpainting_random":
+        return jr.operators.Inpainting(golden["mask"][0])
+    if task == "high_dynamic_range":
+        return jr.operators.HighDynamicRange(shape, 2.0)
+    return jr.operators.PhaseRetrieval(shape, 2.0)
+
+
+@pytest.fixture(scope="session")
+def adm_tiny() -> NetworkPrior:
+    """The golden network as a prior."""
+    with np.load(DATA / "adm_tiny.npz") as stored:
+        params = convert(dict(stored), ADM_TINY)
+    return NetworkPrior({name: jnp.asarray(a) for name, a in params.items()}, config=ADM_TINY)
+
+
+def random_mixture(seed: int = 0, components: int = 2, shape=(4, 4, 3)) -> GaussianMixture:
+    """A mixture with full covariances."""
+    rng = np.random.default_rng(seed)
+    dim = int(np.prod(shape))
+    roots = 0.3 * rng.standard_normal((components, dim, dim)) / np.sqrt(dim)
+    covariances = roots @ roots.swapaxes(1, 2) + 0.01 * np.eye(dim)
+    return GaussianMixture.from_covariances(
+        rng.uniform(0.5, 1.0, components), 0.5 * rng.standard_normal((components, *shape)), covariances
+    )
+
+
+def isotropic(shape=(8, 8, 3), variance: float = 0.25, mean: float = 0.0) -> GaussianMixture:
+    """One Gaussian with independent pixels: cheap at any size."""
+    dim = int(np.prod(shape))
+    return GaussianMixture(jnp.ones(1), jnp.full((1, *shape), mean), jnp.full((1, dim), variance))

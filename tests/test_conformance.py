@@ -1,0 +1,177 @@
+"""Every sampler, operator and prior of the public namespace goes through the same facts."""
+
+import dataclasses
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import isotropic, random_mixture
+
+import jaxrestore as jr
+from jaxrestore import operators
+from jaxrestore.restore import _axes
+
+SHAPE = (8, 8, 3)
+KEY = jax.random.key(7)
+
+SAMPLERS = {
+    "spgd": jr.spgd(num_steps=6, warmup_steps=2, learning_rate=0.05),
+    "dpps": jr.dpps(num_steps=6, n_max=5),
+    "dps": jr.dps(num_steps=6),
+}
+OPERATORS = {
+    "SuperResolution": operators.SuperResolution(SHAPE, 2),
+    "GaussianBlur": operators.GaussianBlur(SHAPE, 5, 1.0),
+    "MotionBlur": operators.MotionBlur(SHAPE, operators.motion_kernel(KEY, 5, 0.5)),
+    "Inpainting": operators.Inpainting(operators.random_mask(KEY, SHAPE, 0.5)),
+    "PhaseRetrieval": operators.PhaseRetrieval(SHAPE, 2.0),
+    "HighDynamicRange": operators.HighDynamicRange(SHAPE, 2.0),
+    "Denoising": operators.Denoising(SHAPE),
+    "Colorization": operators.Colorization(SHAPE),
+}
+NOISES = {"GaussianNoise": jr.GaussianNoise(0.1), "PoissonNoise": jr.PoissonNoise(1.0), "NoNoise": jr.NoNoise()}
+PRIORS = {"GaussianMixture": random_mixture(shape=SHAPE), "NetworkPrior": None}  # the network comes from its fixture
+
+PRIOR = isotropic(SHAPE)
+DEGRADATION = jr.Degradation(operators.GaussianBlur(SHAPE, 5, 1.0), jr.GaussianNoise(0.05))
+Y = DEGRADATION.measure(jax.random.key(1), 0.5 * jax.random.normal(jax.random.key(2), SHAPE))
+
+
+def test_no_newcomer_is_missing():
+    functions = {n: f for n, f in vars(jr).items() if inspect.isfunction(f)}
+    assert {n for n, f in functions.items() if f.__annotations__.get("return") is jr.Sampler} == set(SAMPLERS)
+    assert set(jr.tasks.METHODS) == set(SAMPLERS)
+    classes = {n for n, c in vars(operators).items() if inspect.isclass(c) and n != "Operator"}
+    assert classes == set(OPERATORS)
+    assert {n for n, c in vars(jr).items() if n.endswith("Noise") and inspect.isclass(c)} == set(NOISES)
+    assert {n for n, c in vars(jr.priors).items() if hasattr(c, "denoise") and n != "Prior"} == set(PRIORS)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+class TestSamplers:
+    def test_jit_equals_eager(self, name):
+        sample = SAMPLERS[name].sample
+        eager, jitted = sample(KEY, PRIOR, DEGRADATION, Y), jax.jit(sample)(KEY, PRIOR, DEGRADATION, Y)
+        np.testing.assert_allclose(eager.image, jitted.image, atol=1e-4)
+
+    def test_vmap_equals_loop_so_batch_mates_do_not_change_an_image(self, name):
+        sample = jax.jit(SAMPLERS[name].sample)
+        keys = jax.random.split(KEY, 3)
+        ys = jnp.stack([Y, -Y, 3 * Y])
+        together = jax.vmap(sample, in_axes=(0, None, None, 0))(keys, PRIOR, DEGRADATION, ys)
+        for i in range(3):
+            alone = sample(keys[i], PRIOR, DEGRADATION, ys[i])
+            np.testing.assert_allclose(together.image[i], alone.image, atol=1e-4)
+            jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-3, atol=1e-3), together.info, alone.info)
+
+    def test_two_halves_equal_one_run(self, name):
+        sampler = SAMPLERS[name]
+        state = sampler.init(KEY, PRIOR, DEGRADATION, Y)
+        for _ in range(2):
+            state, _ = jax.jit(sampler.advance, static_argnums=4)(state, PRIOR, DEGRADATION, Y, 3)
+        np.testing.assert_allclose(state.x, jax.jit(sampler.sample)(KEY, PRIOR, DEGRADATION, Y).image, atol=1e-5)
+
+    def test_same_key_same_result_and_another_key_another(self, name):
+        sample = jax.jit(SAMPLERS[name].sample)
+        first = sample(KEY, PRIOR, DEGRADATION, Y).image
+        np.testing.assert_array_equal(first, sample(KEY, PRIOR, DEGRADATION, Y).image)
+        assert not np.allclose(first, sample(jax.random.key(8), PRIOR, DEGRADATION, Y).image, atol=1e-3)
+
+    def test_the_state_keeps_its_structure_and_dtypes(self, name):
+        sampler = SAMPLERS[name]
+        state = sampler.init(KEY, PRIOR, DEGRADATION, Y)
+        advanced, _ = sampler.step(state, PRIOR, DEGRADATION, Y)
+        describe = lambda s: jax.tree.map(lambda a: (a.shape, a.dtype), s)  # noqa: E731
+        assert describe(state) == describe(advanced)
+        assert state.x.dtype == jnp.float32
+        assert state.x0.shape == SHAPE
+        assert int(advanced.index) == int(state.index) + 1
+        assert _axes(state).index is None
+
+    def test_diagnostics_have_one_entry_a_step(self, name):
+        sampler = SAMPLERS[name]
+        info = sampler.sample(KEY, PRIOR, DEGRADATION, Y).info
+        assert all(a.shape[0] == sampler.num_steps for a in jax.tree.leaves(info))
+        assert np.isfinite(info.residual).all()
+
+    @pytest.mark.parametrize("every", [1, 2, 4, 6])
+    def test_recording_shows_the_run_and_does_not_change_it(self, name, every):
+        sampler = SAMPLERS[name]
+        plain = sampler.sample(KEY, PRIOR, DEGRADATION, Y)
+        recorded = sampler.sample(KEY, PRIOR, DEGRADATION, Y, record_every=every)
+        np.testing.assert_allclose(recorded.image, plain.image, atol=1e-5)
+        np.testing.assert_allclose(recorded.info.residual, plain.info.residual, rtol=1e-4)
+        np.testing.assert_array_equal(recorded.recording.index, np.arange(every, 7, every))
+        if 6 % every == 0:
+            np.testing.assert_array_equal(recorded.recording.x[-1], recorded.image)
+        assert recorded.recording.x0.shape == (6 // every, *SHAPE)
+
+    def test_one_loop_whatever_the_number_of_steps(self, name):
+        """The program does not grow with the number of steps; only the tables' digits and lengths differ."""
+        factory = vars(jr)[name]
+
+        def size(steps):
+            sample = factory(num_steps=steps).sample
+            return len(jax.make_jaxpr(sample)(KEY, PRIOR, DEGRADATION, Y).jaxpr.pretty_print(use_color=False).splitlines())
+
+        assert abs(size(100) - size(10)) <= 3
+
+    def test_a_wrong_measurement_is_refused(self, name):
+        sample = SAMPLERS[name].sample
+        with pytest.raises(ValueError, match=r"y has shape \(2, 8, 8, 3\), expected \(8, 8, 3\); for a batch use"):
+            sample(KEY, PRIOR, DEGRADATION, jnp.zeros((2, 8, 8, 3)))
+        with pytest.raises(TypeError, match="y has dtype uint8"):
+            sample(KEY, PRIOR, DEGRADATION, jnp.zeros(SHAPE, jnp.uint8))
+        with pytest.raises(ValueError, match="record_every is 7, expected at most num_steps = 6"):
+            sample(KEY, PRIOR, DEGRADATION, Y, record_every=7)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+class TestOperators:
+    def test_is_a_pytree_that_survives_jit_and_vmap(self, name):
+        operator = OPERATORS[name]
+        x = 0.5 * jax.random.normal(KEY, (3, *SHAPE))
+        together = jax.jit(jax.vmap(lambda op, x: op(x), in_axes=(None, 0)))(operator, x)
+        for i in range(3):
+            np.testing.assert_allclose(together[i], operator(x[i]), atol=1e-5)
+
+    def test_knows_its_shapes(self, name):
+        operator = OPERATORS[name]
+        assert operator.image_shape == SHAPE
+        assert operator(jnp.zeros(SHAPE)).shape == operator.measurement_shape
+        assert isinstance(operator, operators.Operator)
+
+    def test_is_immutable(self, name):
+        field = dataclasses.fields(OPERATORS[name])[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(OPERATORS[name], field, None)
+
+    def test_static_fields_hash_so_that_programs_are_reused(self, name):
+        leaves, structure = jax.tree.flatten(OPERATORS[name])
+        assert isinstance(hash(structure), int)
+        assert jax.tree.unflatten(structure, leaves).image_shape == SHAPE
+
+    def test_gradients_are_finite(self, name):
+        for x in (jnp.zeros(SHAPE), jax.random.normal(KEY, SHAPE)):
+            assert np.isfinite(jax.grad(lambda x: jnp.sum(OPERATORS[name](x) ** 2))(x)).all()
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_noise_is_keyed_finite_and_traceable(name):
+    y = jax.random.uniform(KEY, (16, 16, 3), minval=-1)
+    a, b = jax.jit(lambda n, k: n(k, y))(NOISES[name], KEY), NOISES[name](KEY, y)
+    np.testing.assert_allclose(a, b, atol=1e-6)
+    assert a.shape == y.shape
+    assert np.isfinite(a).all()
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_priors_denoise_one_image_and_vmap(name, adm_tiny):
+    prior = PRIORS[name] or adm_tiny
+    assert isinstance(prior, jr.priors.Prior)
+    x = jax.random.normal(KEY, (2, *SHAPE))
+    together = jax.jit(jax.vmap(lambda p, x: p.denoise(x, 0.5), in_axes=(None, 0)))(prior, x)
+    for i in range(2):
+        np.testing.assert_allclose(together[i], prior.denoise(x[i], 0.5), rtol=1e-3, atol=1e-3)

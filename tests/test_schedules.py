@@ -1,0 +1,81 @@
+import jax
+import numpy as np
+import pytest
+from conftest import Golden
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxrestore import schedules
+from jaxrestore.samplers.dpps import candidate_counts
+
+GOLDEN = Golden("schedules")
+
+
+@pytest.mark.parametrize("steps", [30, 100])
+def test_edm_grid_is_the_published_one(steps):
+    np.testing.assert_allclose(schedules.edm(steps), GOLDEN.raw(f"edm{steps}_sigma"), rtol=1e-10)
+
+
+@given(st.integers(2, 200), st.floats(1e-3, 1.0), st.floats(2.0, 200.0), st.floats(0.5, 10.0))
+def test_edm_grid_falls_from_sigma_max_over_sigma_min_to_zero(steps, sigma_min, sigma_max, rho):
+    sigmas = schedules.edm(steps, sigma_max=sigma_max, sigma_min=sigma_min, rho=rho)
+    assert sigmas.shape == (steps + 1,)
+    assert (np.diff(sigmas) < 0).all()
+    np.testing.assert_allclose(sigmas[[0, -2, -1]], [sigma_max, sigma_min, 0.0], rtol=1e-9)
+
+
+def test_network_time_of_a_noise_level_is_the_published_one():
+    t = jax.jit(schedules.vp_timestep)(GOLDEN.raw("vp_sigma").astype(np.float32))
+    np.testing.assert_allclose(t, GOLDEN.raw("vp_c_noise"), rtol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [12, 20, 100, 1000])
+def test_ddpm_tables_are_the_published_ones(steps):
+    schedule, prefix = schedules.ddpm(steps), f"ddpm{steps}_"
+    np.testing.assert_array_equal(schedule.timesteps, GOLDEN.raw(prefix + "timestep_map"))
+    for ours, theirs in {
+        "betas": "betas",
+        "abar": "alphas_cumprod",
+        "posterior_mean_x0": "posterior_mean_coef1",
+        "posterior_mean_xt": "posterior_mean_coef2",
+        "posterior_log_variance": "posterior_log_variance_clipped",
+    }.items():
+        np.testing.assert_allclose(getattr(schedule, ours), GOLDEN.raw(prefix + theirs), rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("steps", [12, 20, 100, 1000])
+def test_candidate_counts_are_the_published_ones(steps):
+    counts = candidate_counts(schedules.ddpm(steps), 50)
+    np.testing.assert_array_equal(counts, GOLDEN.raw(f"ddpm{steps}_n_frequency_nmax50"))
+
+
+def test_cosine_betas_are_the_published_ones():
+    np.testing.assert_allclose(schedules.cosine_betas(1000), GOLDEN.raw("cosine1000_betas"), rtol=1e-10)
+
+
+@given(st.integers(1, 1000), st.sampled_from(["linear", "cosine"]))
+def test_respacing_keeps_the_noise_level_of_kept_timesteps(steps, kind):
+    schedule, full = schedules.ddpm(steps, kind=kind), schedules.ddpm(1000, kind=kind)
+    np.testing.assert_allclose(schedule.abar, full.abar[schedule.timesteps], rtol=1e-8)
+
+
+@given(st.floats(-1, 1), st.integers(1, 99))
+def test_learned_range_stays_between_its_bounds(value, t):
+    schedule = schedules.ddpm(100)
+    low, high = schedule.posterior_log_variance[t], schedule.log_beta[t]
+    log_variance = float(schedules.learned_range_log_variance(np.float32(value), high, low))
+    assert low - 1e-4 <= log_variance <= high + 1e-4
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: schedules.edm(1), "num_steps is 1, expected at least 2"),
+        (lambda: schedules.edm(10, sigma_min=200.0), "sigma_max is 100.0, expected"),
+        (lambda: schedules.ddpm(2000), "num_steps is 2000, expected at most"),
+        (lambda: schedules.ddpm(10, kind="sigmoid"), "kind is 'sigmoid', expected one of"),
+    ],
+)
+def test_bad_settings_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

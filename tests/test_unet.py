@@ -1,0 +1,167 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ADM_TINY, Golden, relative_error
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxrestore.priors import UNetConfig
+from jaxrestore.priors._conv import conv2d
+from jaxrestore.priors.network import abstract_params, apply_unet, init_params
+
+SMALL = UNetConfig(model_channels=32, channel_mult=(1, 2), num_res_blocks=1)
+
+
+def randomised(config, seed=0):
+    """Parameters without the zeros that published initialisations start from, which would hide half of the network."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: jnp.asarray(0.1 * rng.standard_normal(a.shape) + (name.endswith("scale")), jnp.float32)
+        for name, a in abstract_params(config).items()
+    }
+
+
+def test_output_and_input_gradient_are_the_published_ones(adm_tiny):
+    golden = Golden("adm_tiny_io")
+    t = jnp.asarray(golden.raw("t"))
+
+    @jax.jit
+    def value_and_pullback(params, x, v):
+        output, pullback = jax.vjp(lambda x: apply_unet(ADM_TINY, params, x, t), x)
+        return output, pullback(v)[0]
+
+    output, gradient = value_and_pullback(adm_tiny.params, golden["x"], golden["v"])
+    assert relative_error(output, golden["output"]) < 2e-5
+    assert relative_error(gradient, golden["grad_x"]) < 1e-4
+
+
+def test_rematerialisation_changes_nothing(adm_tiny):
+    x, t = jax.random.normal(jax.random.key(0), (1, 32, 32, 3)), jnp.array([10.0])
+
+    def gradient(config):
+        return jax.jit(jax.grad(lambda x: (apply_unet(config, adm_tiny.params, x, t) ** 2).sum()))(x)
+
+    assert relative_error(gradient(dataclasses.replace(ADM_TINY, remat=True)), gradient(ADM_TINY)) < 1e-5
+
+
+def test_bfloat16_is_close_and_returns_float32(adm_tiny):
+    golden = Golden("adm_tiny_io")
+    config = dataclasses.replace(ADM_TINY, dtype="bfloat16")
+    run = jax.jit(apply_unet, static_argnums=0)
+    output = run(config, adm_tiny.params, golden["x"], jnp.asarray(golden.raw("t")))
+    assert output.dtype == jnp.float32
+    assert 1e-5 < relative_error(output, golden["output"]) < 3e-2  # 8 bits of mantissa, some 20 layers
+
+
+OPTIONS = st.fixed_dictionaries(
+    {
+        "channel_mult": st.sampled_from([(1,), (1, 2), (2, 1)]),
+        "attention_resolutions": st.sampled_from([(), (1,)]),
+        "middle_attention": st.sampled_from([None, True, False]),
+        "num_head_channels": st.sampled_from([None, 16, 32]),
+        "attention_order": st.sampled_from(["legacy", "new"]),
+        "num_classes": st.sampled_from([None, 5]),
+        "scale_shift_norm": st.booleans(),
+        "resblock_updown": st.booleans(),
+        "conv_resample": st.booleans(),
+        "patch_size": st.sampled_from([1, 2]),
+        "out_channels": st.sampled_from([3, 6]),
+        "dtype": st.sampled_from(["float32", "bfloat16"]),
+    }
+)
+
+
+@settings(max_examples=8)  # each compiles a network
+@given(OPTIONS)
+def test_every_option_gives_a_network_that_depends_on_all_its_inputs(options):
+    config = UNetConfig(model_channels=32, num_res_blocks=1, **options)
+    label = None if config.num_classes is None else jnp.array([1, 2])
+    x, t = jax.random.normal(jax.random.key(0), (2, 8, 8, 3)), jnp.array([1.0, 500.5])
+    run = functools.partial(jax.jit(apply_unet, static_argnums=0), config, randomised(config))
+    output = run(x, t, label)
+    assert output.shape == (2, 8, 8, config.out_channels)
+    assert output.dtype == jnp.float32
+    assert np.isfinite(output).all()
+    assert not np.allclose(output, run(x + 1.0, t, label))
+    assert not np.allclose(output, run(x, t + 100.0, label))
+    if label is not None:
+        assert not np.allclose(output, run(x, t, label + 1))
+
+
+def test_head_orders_are_different_functions():
+    config = dataclasses.replace(SMALL, attention_resolutions=(2,), num_heads=2)
+    x, t, params = jax.random.normal(jax.random.key(0), (1, 8, 8, 3)), jnp.ones(1), randomised(config)
+    a, b = (
+        apply_unet(dataclasses.replace(config, attention_order=o), params, x, t) for o in ("legacy", "new")
+    )
+    assert not np.allclose(a, b, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 8), (13, 17), (3, 5)])
+def test_any_size_keeps_its_shape(size):
+    output = apply_unet(SMALL, randomised(SMALL), jnp.ones((1, *size, 3)), jnp.ones(1))
+    assert output.shape == (1, *size, 3)
+
+
+def test_padding_is_a_reflection_that_is_cropped():
+    x = jax.random.normal(jax.random.key(0), (1, 7, 8, 3))
+    padded = jnp.pad(x, ((0, 0), (0, 1), (0, 0), (0, 0)), mode="reflect")
+    params, t = randomised(SMALL), jnp.ones(1)
+    np.testing.assert_allclose(
+        apply_unet(SMALL, params, x, t), apply_unet(SMALL, params, padded, t)[:, :7], atol=1e-5
+    )
+
+
+def test_without_attention_the_network_is_convolutional():
+    """A periodic image gives a periodic output away from the borders: no position is special."""
+    assert not SMALL.middle_attention
+    tile = jax.random.normal(jax.random.key(0), (1, 8, 8, 3))
+    output = apply_unet(SMALL, randomised(SMALL), jnp.tile(tile, (1, 8, 1, 1)), jnp.ones(1))
+    np.testing.assert_allclose(output[:, 24:32], output[:, 32:40], rtol=1e-3, atol=1e-3 * np.abs(output).max())
+
+
+def test_a_fresh_network_returns_zero_as_published():
+    output = apply_unet(SMALL, init_params(jax.random.key(0), SMALL), jnp.ones((1, 8, 8, 3)), jnp.ones(1))
+    np.testing.assert_array_equal(output, 0.0)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_fast_convolution_has_the_gradients_of_the_plain_one(size):
+    keys = jax.random.split(jax.random.key(0), 3)
+    x, g = jax.random.normal(keys[0], (2, 6, 5, 4)), jax.random.normal(keys[1], (2, 6, 5, 7))
+    kernel = jax.random.normal(keys[2], (size, size, 4, 7))
+
+    def plain(x, kernel):
+        pad = size // 2
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), ((pad, pad), (pad, pad)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    ours, theirs = jax.vjp(conv2d, x, kernel), jax.vjp(plain, x, kernel)
+    for a, b in zip((ours[0], *ours[1](g)), (theirs[0], *theirs[1](g)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model_channels": 48}, "no multiple of 32"),
+        ({"attention_resolutions": (3,)}, r"attention_resolutions has \[3\]"),
+        ({"channel_mult": ()}, "channel_mult is empty"),
+        ({"attention_resolutions": (1,), "num_heads": 5}, "do not divide into heads"),
+        ({"dtype": "int8"}, "dtype is 'int8'"),
+    ],
+)
+def test_bad_configurations_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        UNetConfig(**fields)
+
+
+def test_a_missing_class_label_is_refused():
+    config = dataclasses.replace(SMALL, num_classes=4)
+    with pytest.raises(ValueError, match="expects a class label below 4"):
+        apply_unet(config, randomised(config), jnp.ones((1, 8, 8, 3)), jnp.ones(1))
