@@ -191,7 +191,7 @@ def _start(sampler: Sampler, axis: int | None, keys, prior, degradation, y):
     return jax.vmap(sampler.init, in_axes=(0, None, axis, 0), out_axes=axes)(keys, prior, degradation, y)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 3))
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def _advance(sampler: Sampler, axis: int | None, state, broken, prior, degradation, y, steps):
     """`steps` (traced: one program for all pieces) steps; `broken` keeps the first step with a value not finite."""
     axes = _axes(state)

@@ -64,7 +64,9 @@ class TestSamplers:
         for i in range(3):
             alone = sample(keys[i], PRIOR, DEGRADATION, ys[i])
             np.testing.assert_allclose(together.image[i], alone.image, atol=1e-4)
-            jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-3, atol=1e-3), together.info, alone.info)
+            jax.tree.map(
+                lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-3, atol=1e-3), together.info, alone.info
+            )
 
     def test_two_halves_equal_one_run(self, name):
         sampler = SAMPLERS[name]
@@ -114,7 +116,9 @@ class TestSamplers:
 
         def size(steps):
             sample = factory(num_steps=steps).sample
-            return len(jax.make_jaxpr(sample)(KEY, PRIOR, DEGRADATION, Y).jaxpr.pretty_print(use_color=False).splitlines())
+            return len(
+                jax.make_jaxpr(sample)(KEY, PRIOR, DEGRADATION, Y).jaxpr.pretty_print(use_color=False).splitlines()
+            )
 
         assert abs(size(100) - size(10)) <= 3
 

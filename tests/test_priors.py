@@ -98,7 +98,9 @@ class TestCheckpoint:
     def test_non_finite_and_misshapen_parameters_are_refused(self, tmp_path):
         prior = network()
         params = {**prior.params, "conv_out.bias": jnp.full(3, jnp.nan), "norm_out.bias": jnp.ones(5)}
-        with pytest.raises(PriorError, match=r"conv_out.bias has values .*norm_out.bias has shape \(5,\), expected \(32,\)"):
+        with pytest.raises(
+            PriorError, match=r"conv_out.bias has values .*norm_out.bias has shape \(5,\), expected \(32,\)"
+        ):
             jr.save_prior(tmp_path / "p", dataclasses.replace(prior, params=params))
 
     @pytest.mark.parametrize(
@@ -136,7 +138,8 @@ class TestGaussianMixture:
 
         def log_density(x):
             terms = [
-                jnp.log(w) + jax.scipy.stats.multivariate_normal.logpdf(x.ravel(), m.ravel(), c + sigma**2 * np.eye(len(c)))
+                jnp.log(w)
+                + jax.scipy.stats.multivariate_normal.logpdf(x.ravel(), m.ravel(), c + sigma**2 * np.eye(len(c)))
                 for w, m, c in zip(mixture.weights, mixture.means, covariances, strict=True)
             ]
             return jax.nn.logsumexp(jnp.stack(terms))
@@ -162,7 +165,9 @@ class TestGaussianMixture:
         effective = 1 / jnp.sum(weights**2)
         estimate = jnp.tensordot(weights, x, 1)
         # Six standard errors of the weighted mean; the widest pixel has a standard deviation of about 0.6.
-        np.testing.assert_allclose(mixture.posterior(degradation, y).mean(), estimate, atol=6 * 0.6 / np.sqrt(effective))
+        np.testing.assert_allclose(
+            mixture.posterior(degradation, y).mean(), estimate, atol=6 * 0.6 / np.sqrt(effective)
+        )
 
     def test_diagonal_and_full_covariances_are_the_same_prior(self):
         rng = np.random.default_rng(0)
@@ -188,7 +193,9 @@ class TestGaussianMixture:
     def test_posteriors_that_are_no_mixture_are_refused(self):
         mixture, shape = random_mixture(), (4, 4, 3)
         with pytest.raises(TypeError, match="HighDynamicRange is not linear"):
-            mixture.posterior(jr.Degradation(jr.operators.HighDynamicRange(shape), jr.GaussianNoise(0.1)), jnp.ones(shape))
+            mixture.posterior(
+                jr.Degradation(jr.operators.HighDynamicRange(shape), jr.GaussianNoise(0.1)), jnp.ones(shape)
+            )
         with pytest.raises(TypeError, match="expected GaussianNoise"):
             mixture.posterior(jr.Degradation(jr.operators.Denoising(shape), jr.PoissonNoise(1.0)), jnp.ones(shape))
 

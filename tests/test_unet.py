@@ -95,9 +95,7 @@ def test_every_option_gives_a_network_that_depends_on_all_its_inputs(options):
 def test_head_orders_are_different_functions():
     config = dataclasses.replace(SMALL, attention_resolutions=(2,), num_heads=2)
     x, t, params = jax.random.normal(jax.random.key(0), (1, 8, 8, 3)), jnp.ones(1), randomised(config)
-    a, b = (
-        apply_unet(dataclasses.replace(config, attention_order=o), params, x, t) for o in ("legacy", "new")
-    )
+    a, b = (apply_unet(dataclasses.replace(config, attention_order=o), params, x, t) for o in ("legacy", "new"))
     assert not np.allclose(a, b, atol=1e-3)
 
 
@@ -111,9 +109,7 @@ def test_padding_is_a_reflection_that_is_cropped():
     x = jax.random.normal(jax.random.key(0), (1, 7, 8, 3))
     padded = jnp.pad(x, ((0, 0), (0, 1), (0, 0), (0, 0)), mode="reflect")
     params, t = randomised(SMALL), jnp.ones(1)
-    np.testing.assert_allclose(
-        apply_unet(SMALL, params, x, t), apply_unet(SMALL, params, padded, t)[:, :7], atol=1e-5
-    )
+    np.testing.assert_allclose(apply_unet(SMALL, params, x, t), apply_unet(SMALL, params, padded, t)[:, :7], atol=1e-5)
 
 
 def test_without_attention_the_network_is_convolutional():

@@ -1,0 +1,230 @@
+import json
+
+import numpy as np
+import pytest
+from test_priors import network
+
+import jaxrestore as jr
+from jaxrestore import cli, images
+
+PHOTO = np.random.default_rng(0).uniform(-0.9, 0.9, (32, 40, 3)).astype(np.float32)
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Run the command in a folder of its own; returns exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "0")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words):
+        monkeypatch.setattr("sys.argv", ["jaxrestore", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory):
+    return jr.save_prior(tmp_path_factory.mktemp("priors") / "tiny", network("edm"))
+
+
+def fast(prior):
+    return [
+        "--prior",
+        prior,
+        "--quiet",
+        "--set",
+        "num_steps=3",
+        "--set",
+        "warmup_steps=1",
+        "--set",
+        "learning_rate=1e-3",
+    ]
+
+
+def test_degrade_then_restore_a_picture(run, tmp_path, prior):
+    images.save(tmp_path / "in.png", PHOTO)
+    assert run("degrade", "in.png", "-o", "small.png", "--task", "super_resolution", "--option", "factor=2")[0] == 0
+    assert images.load(tmp_path / "small.png").shape == (16, 20, 3)
+    code, out, _ = run(
+        "restore", "small.png", "-o", "large.webp", "--task", "super_resolution", "--option", "factor=2", *fast(prior)
+    )
+    assert code == 0
+    assert "large.webp" in out
+    assert images.load(tmp_path / "large.webp").shape == PHOTO.shape
+
+
+@pytest.mark.parametrize("method", ["dpps", "dps"])
+def test_every_method_restores(run, tmp_path, prior, method):
+    images.save(tmp_path / "in.png", PHOTO)
+    options = ["--prior", prior, "--quiet", "--set", "num_steps=2", "--method", method]
+    assert run("restore", "in.png", "-o", "out.png", "--task", "denoising", *options)[0] == 0
+    assert images.load(tmp_path / "out.png").shape == PHOTO.shape
+
+
+def test_masks_and_kernels_are_written_and_read_back(run, tmp_path, prior):
+    images.save(tmp_path / "in.png", PHOTO)
+    assert run("degrade", "in.png", "-o", "holes.png", "--task", "inpainting_random", "--seed", "3")[0] == 0
+    mask = images.load(tmp_path / "holes.mask.png")[..., 0] > 0
+    assert abs(mask.mean() - 0.2) < 0.001
+    assert (
+        run(
+            "restore",
+            "holes.png",
+            "-o",
+            "a.png",
+            "--task",
+            "inpainting_random",
+            "--mask",
+            "holes.mask.png",
+            *fast(prior),
+        )[0]
+        == 0
+    )
+    assert (
+        run("restore", "holes.png", "-o", "b.png", "--task", "inpainting_random", "--seed", "3", *fast(prior))[0] == 0
+    )
+    assert run("degrade", "in.png", "-o", "m.png", "--task", "motion_deblur", "--option", "kernel_size=9")[0] == 0
+    kernel = images.load(tmp_path / "m.kernel.png")
+    assert kernel.shape == (9, 9, 3)
+    assert (
+        run("restore", "m.png", "-o", "c.png", "--task", "motion_deblur", "--kernel", "m.kernel.png", *fast(prior))[0]
+        == 0
+    )
+
+
+def test_a_grey_picture_is_coloured(run, tmp_path, prior):
+    images.save(tmp_path / "in.png", PHOTO)
+    assert run("degrade", "in.png", "-o", "grey.png", "--task", "colorization")[0] == 0
+    assert run("restore", "grey.png", "-o", "out.png", "--task", "colorization", *fast(prior))[0] == 0
+
+
+def test_amplitudes_travel_as_arrays(run, tmp_path, prior):
+    images.save(tmp_path / "in.png", PHOTO[:, :32])
+    assert run("degrade", "in.png", "-o", "y.npy", "--task", "phase_retrieval")[0] == 0
+    assert np.load(tmp_path / "y.npy").shape == (48, 48, 3)
+    code, _, _ = run("restore", "y.npy", "-o", "x.png", "--task", "phase_retrieval", "--samples", "2", *fast(prior))
+    assert code == 0
+    assert images.load(tmp_path / "x.png").shape == (32, 32, 3)
+
+
+def test_a_folder_with_pictures_of_several_sizes(run, tmp_path, prior):
+    for name, picture in {"a.png": PHOTO, "b.jpg": PHOTO[:20], "c.tif": PHOTO}.items():
+        images.save(tmp_path / "in" / name, picture)
+    command = ["restore", "in", "-o", "out", "--task", "denoising", *fast(prior)]
+    assert run(*command)[0] == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "b.jpg", "c.tif"]
+    code, _, err = run(*command)
+    assert code == 1
+    assert "exists; choose another name or add --force" in err
+    (tmp_path / "out" / "a.png").unlink()
+    before = (tmp_path / "out" / "c.tif").stat().st_mtime_ns
+    code, out, _ = run(*command, "--skip-existing")
+    assert code == 0
+    assert "a.png" in out
+    assert (tmp_path / "out" / "c.tif").stat().st_mtime_ns == before
+
+
+def test_evaluate_prints_and_writes_scores(run, tmp_path, prior):
+    images.save(tmp_path / "in" / "a.png", PHOTO)
+    code, out, _ = run("evaluate", "in", "-o", "scores.json", "--save", "out", "--task", "denoising", *fast(prior))
+    assert code == 0
+    assert "mean" in out
+    report = json.loads((tmp_path / "scores.json").read_text())
+    assert report["pictures"][0]["picture"] == "a.png"
+    assert set(report["mean"]["restored"]) == {"psnr", "ssim", "lpips"}
+    assert report["settings"]["num_steps"] == 3
+    assert report["environment"]["versions"]["jax"]
+    restored = images.load(tmp_path / "out" / "a.png")
+    np.testing.assert_allclose(
+        jr.metrics.psnr(restored, images.from_uint8(images.to_uint8(PHOTO))),
+        report["mean"]["restored"]["psnr"],
+        rtol=1e-3,
+    )
+
+
+def test_train_writes_a_prior_that_restores(run, tmp_path):
+    images.save(tmp_path / "photos" / "a.png", PHOTO)
+    words = ["train", "--data", "photos", "--run", "run", "--out", "prior", "--set", "num_steps=2", "--set", "crop_size=8", "--set", "batch_size=2", "--set", "scales=1.0,", "--network", "model_channels=32", "--network", "channel_mult=1,", "--validation", "photos"]  # fmt: skip
+    code, out, err = run(*words)
+    assert code == 0, err
+    assert "M parameters" in out
+    header = json.loads((tmp_path / "prior" / "prior.json").read_text())
+    assert header["info"]["training"]["batch_size"] == 2
+    assert set(header["info"]["validation_rmse"]) >= {"0.1", "1"}
+    assert run(*words)[0] == 1  # the prior exists
+    assert run(*words, "--force")[0] == 0
+    images.save(tmp_path / "in.png", PHOTO)
+    assert run("restore", "in.png", "-o", "out.png", "--task", "denoising", *fast("prior"))[0] == 0
+
+
+def test_info_names_devices_versions_priors_and_tasks(run):
+    code, out, _ = run("info")
+    assert code == 0
+    for word in ("jaxlib", "cpu", "photo", *jr.TASKS):
+        assert word in out
+    report = json.loads(run("info", "--json")[1])
+    assert report["tasks"]["super_resolution"]["settings"]["published"]["spgd"]["learning_rate"] == 7.0
+    assert "photo" in report["priors"]
+
+
+@pytest.mark.parametrize("command", ["demo", "restore", "degrade", "evaluate", "train", "info"])
+def test_help(run, command):
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert "Usage: " in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["restore", "none.png", "-o", "o.png", "--task", "denoising"], "none.png does not exist"),
+        (["restore", "text.png", "-o", "o.png", "--task", "denoising"], "text.png cannot be read as a picture"),
+        (["restore", "in.png", "-o", "o.gif", "--task", "denoising"], "suffix '.gif'"),
+        (["restore", "in.png", "-o", "o.png", "--task", "sharpen"], "'sharpen' is not one of"),
+        (["restore", "in.png", "-o", "o.png", "--task", "denoising", "--prior", "none"], "bundled priors"),
+        (["restore", "in.png", "-o", "o.png", "--task", "denoising", "--option", "factor"], "no NAME=VALUE"),
+        (["restore", "in.png", "-o", "o.png", "--task", "denoising", "--option", "factor=2"], "has no option factor"),
+        (["restore", "in.png", "-o", "o.png", "--task", "denoising", "--set", "magic=2"], "magic"),
+        (["restore", "in.png", "-o", "o.png", "--task", "phase_retrieval"], "is no .npy file"),
+        (["restore", "in.png", "-o", "in.png", "--task", "denoising"], "exists"),
+        (["evaluate", "nowhere", "--task", "denoising"], "nowhere is no folder"),
+        (["degrade", "in.png", "-o", "o.png", "--task", "super_resolution", "--option", "factor=100"], "smaller than"),
+        (["demo", "--photo", "none.png"], "none.png does not exist"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_bad_input_gives_one_clear_line_and_no_file(run, tmp_path, words, message):
+    images.save(tmp_path / "in.png", PHOTO)
+    (tmp_path / "text.png").write_text("no picture")
+    before = sorted(p.name for p in tmp_path.iterdir())
+    code, _, err = run(*words)
+    assert code != 0
+    assert message in err
+    assert "Traceback" not in err
+    assert len([line for line in err.splitlines() if line.startswith(("error", "Error"))]) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_divergence_is_one_line_that_names_the_picture(run, tmp_path, prior):
+    images.save(tmp_path / "in.png", PHOTO)
+    words = [w.replace("1e-3", "1e30") if isinstance(w, str) else w for w in fast(prior)]
+    code, _, err = run("restore", "in.png", "-o", "o.png", "--task", "denoising", *words)
+    assert code == 1
+    assert "in.png: " in err
+    assert "--set learning_rate=" in err
+    assert not (tmp_path / "o.png").exists()
+
+
+def test_restoring_twice_gives_the_same_picture(run, tmp_path, prior):
+    images.save(tmp_path / "in.png", PHOTO)
+    for name in ("a.png", "b.png"):
+        assert run("restore", "in.png", "-o", name, "--task", "denoising", "--seed", "5", *fast(prior))[0] == 0
+    np.testing.assert_array_equal(images.load(tmp_path / "a.png"), images.load(tmp_path / "b.png"))

@@ -1,0 +1,118 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import isotropic
+
+import jaxrestore as jr
+
+SHAPE = (8, 8, 3)
+PRIOR = isotropic(SHAPE)
+DEGRADATION = jr.Degradation(jr.operators.GaussianBlur(SHAPE, 5, 1.0), jr.GaussianNoise(0.05))
+SAMPLER = jr.spgd(num_steps=7, warmup_steps=2, learning_rate=0.05)
+YS = np.asarray(jax.random.normal(jax.random.key(1), (5, *SHAPE)))
+KEY = jax.random.key(0)
+
+
+def test_equals_the_sampler_on_each_image():
+    images = jr.restore(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY)
+    for i in range(5):
+        key = jax.random.fold_in(jax.random.fold_in(KEY, i), 0)
+        np.testing.assert_allclose(images[i], SAMPLER.sample(key, PRIOR, DEGRADATION, YS[i]).image, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", [SAMPLER, jr.dpps(num_steps=7, n_max=5), jr.dps(num_steps=7)])
+def test_batch_size_does_not_change_results(sampler):
+    whole = jr.restore(sampler, PRIOR, DEGRADATION, YS, key=KEY, batch_size=5)
+    for size in (1, 2, 16):
+        pieces = jr.restore(sampler, PRIOR, DEGRADATION, YS, key=KEY, batch_size=size)
+        np.testing.assert_allclose(pieces, whole, atol=1e-4)
+
+
+def test_samples_differ_and_the_first_is_the_only_one_of_a_single_run():
+    samples = jr.restore(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, num_samples=3)
+    assert samples.shape == (5, 3, *SHAPE)
+    assert not np.allclose(samples[:, 0], samples[:, 1], atol=1e-3)
+    np.testing.assert_allclose(samples[:, 0], jr.restore(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY), atol=1e-4)
+
+
+def test_the_best_sample_has_the_smallest_residual():
+    samples = jr.restore(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, num_samples=3)
+    best = jr.restore(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, num_samples=3, keep="best", batch_size=4)
+    blurred = jax.vmap(jax.vmap(DEGRADATION.operator))(samples)
+    chosen = np.linalg.norm((blurred - YS[:, None]).reshape(5, 3, -1), axis=-1).argmin(1)
+    np.testing.assert_allclose(best, samples[np.arange(5), chosen], atol=1e-4)
+
+
+def test_each_image_can_have_its_own_degradation():
+    masks = jax.vmap(lambda k: jr.operators.random_mask(k, SHAPE, 0.5))(jax.random.split(KEY, 5))
+    degradation = jr.Degradation(jr.operators.Inpainting(masks), jr.GaussianNoise(jnp.full(5, 0.05)))
+    images = jr.restore(SAMPLER, PRIOR, degradation, YS, key=KEY, batched_degradation=True, batch_size=2)
+    for i in (0, 4):
+        single = jr.Degradation(jr.operators.Inpainting(masks[i]), jr.GaussianNoise(0.05))
+        key = jax.random.fold_in(jax.random.fold_in(KEY, i), 0)
+        np.testing.assert_allclose(images[i], SAMPLER.sample(key, PRIOR, single, YS[i]).image, atol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [1e3, 1e30])
+def test_divergence_names_image_step_and_setting(rate):
+    """Image 2 alone is huge, so only it leaves the finite numbers."""
+    sampler = jr.spgd(num_steps=60, warmup_steps=5, learning_rate=rate, lr_min_ratio=1.0)
+    ys = np.zeros((4, *SHAPE), np.float32)
+    ys[2] = 1e38 / rate
+    with pytest.raises(jr.DivergenceError, match=r"diverged at step \d+: .* Lower learning_rate") as caught:
+        jr.restore(sampler, PRIOR, DEGRADATION, ys, key=KEY, batch_size=2)
+    state = sampler.init(jax.random.fold_in(jax.random.fold_in(KEY, caught.value.image), 0), PRIOR, DEGRADATION, ys[2])
+    for step in range(caught.value.step + 1):
+        assert np.isfinite(state.x).all(), "the state was not finite before the step that is named"
+        state, _ = jax.jit(sampler.step)(state, PRIOR, DEGRADATION, ys[caught.value.image])
+    assert not np.isfinite(state.x).all()
+    assert step == caught.value.step
+
+
+def test_finished_batches_come_before_the_end():
+    batches = jr.restore_batches(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, batch_size=2)
+    first = next(batches)
+    np.testing.assert_array_equal(first.image, [0, 1])
+    assert first.x.shape == (2, *SHAPE)
+    assert [len(b.image) for b in batches] == [2, 1]
+
+
+def test_one_program_serves_all_batches_and_calls():
+    from jaxrestore.restore import _advance
+
+    sampler = jr.spgd(num_steps=9, warmup_steps=1, learning_rate=0.05)
+    before = _advance._cache_size()
+    jr.restore(sampler, PRIOR, DEGRADATION, YS, key=KEY, batch_size=2)
+    jr.restore(sampler, PRIOR, DEGRADATION, YS[:3], key=KEY, batch_size=2)
+    assert _advance._cache_size() == before + 1
+
+
+def test_progress_is_shown(capsys):
+    jr.restore(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, batch_size=2, progress=True)
+    assert "21/21" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: jr.restore(SAMPLER, PRIOR, DEGRADATION, YS[0], key=KEY), ValueError, "for one measurement use ys"),
+        (
+            lambda: jr.restore(SAMPLER, PRIOR, DEGRADATION, YS[:, :4], key=KEY),
+            ValueError,
+            r"shape \(4, 8, 3\), expected",
+        ),
+        (lambda: jr.restore(SAMPLER, PRIOR, DEGRADATION, YS[:0], key=KEY), ValueError, "holds no measurement"),
+        (lambda: jr.restore(SAMPLER, PRIOR, DEGRADATION, YS * np.nan, key=KEY), ValueError, "not finite"),
+        (
+            lambda: jr.restore(SAMPLER, PRIOR, DEGRADATION, (YS * 100).astype(np.uint8), key=KEY),
+            TypeError,
+            "dtype uint8, expected float32",
+        ),
+        (lambda: jr.restore(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, keep="mean"), ValueError, "keep is 'mean'"),
+        (lambda: jr.restore(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, batch_size=0), ValueError, "batch_size is 0"),
+    ],
+)
+def test_bad_input_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
