@@ -4,6 +4,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,10 @@ def save(path: str | os.PathLike[str], image: np.ndarray, *, overwrite: bool = F
         raise FileExistsError(f"{path} exists; choose another name or allow overwriting (--force)")
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = image if image.dtype == np.uint8 else to_uint8(image)
-    options = {".jpg": {"quality": 95, "subsampling": 0}, ".jpeg": {"quality": 95, "subsampling": 0}}
+    options: dict[str, dict[str, Any]] = {
+        ".jpg": {"quality": 95, "subsampling": 0},
+        ".jpeg": {"quality": 95, "subsampling": 0},
+    }
     options[".webp"] = {"lossless": True}
     handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent)
     os.close(handle)

@@ -54,7 +54,7 @@ def ssim(a: jax.Array, b: jax.Array) -> jax.Array:
     if min(a.shape[:2]) < 11:
         raise ValueError(f"a has shape {a.shape}, expected sides of at least 11, the window")
     # On [0, 1]: the means are then not negative, as SSIM's luminance term assumes.
-    return dm_pix.ssim((a + 1) / 2, (b + 1) / 2, max_val=1.0, filter_size=11, filter_sigma=1.5)
+    return jnp.asarray(dm_pix.ssim((a + 1) / 2, (b + 1) / 2, max_val=1.0, filter_size=11, filter_sigma=1.5))
 
 
 @functools.lru_cache(maxsize=1)

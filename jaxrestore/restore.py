@@ -25,7 +25,7 @@ class DivergenceError(FloatingPointError):
         self.image, self.sample, self.step, self.setting = image, sample, step, setting
         super().__init__(
             f"image {image} (posterior sample {sample}) diverged at step {step}: its state is no longer finite. "
-            f"Lower {setting}; also check that y lies on the [-1, 1] scale and that the operator is the one that made it"
+            f"Lower {setting}; check also that y is on the [-1, 1] scale and that the operator is the one that made it"
         )
 
 

@@ -1,8 +1,8 @@
 """Training a UNet prior on crops of photographs.
 
-Denoising score matching on random crops, AdamW with warm-up and an exponential moving average of the weights. Batch `i`
-depends on the seed and on `i` alone, and checkpoints hold everything else, so a run that is killed goes on as if nothing
-had happened, and a long run may be made of short ones.
+Denoising score matching on random crops, AdamW with warm-up and an exponential moving average of the weights. Batch
+`i` depends on the seed and on `i` alone, and checkpoints hold everything else, so a run that is killed goes on as if
+nothing had happened, and a long run may be made of short ones.
 """
 
 import concurrent.futures
@@ -20,11 +20,13 @@ import numpy as np
 import optax
 
 from jaxrestore import _checks, images
-from jaxrestore.priors.checkpoint import load_prior
 from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import SIGMA_DATA, NetworkPrior, Params, denoise_batch, init_params
 
 VALIDATION_SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
+
+
+_NETWORK = UNetConfig(model_channels=64, channel_mult=(1, 2, 2), num_res_blocks=1, patch_size=2)  # of `photo`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,7 @@ class TrainingConfig:
       ValueError: If a setting is out of range.
     """
 
-    network: UNetConfig = UNetConfig(model_channels=64, channel_mult=(1, 2, 2), num_res_blocks=1, patch_size=2)
+    network: UNetConfig = _NETWORK
     parametrization: str = "edm"
     num_steps: int = 100_000  # of the whole run, earlier sessions included
     batch_size: int = 32
@@ -146,11 +148,16 @@ def denoising_loss(params: Params, key: jax.Array, clean: jax.Array, config: Tra
     return jnp.mean(weight * jnp.square(denoised - clean))
 
 
+def _is_kernel(params: Any) -> dict[str, bool]:
+    """Weight decay is for kernels: not for biases and norms."""
+    return {name: a.ndim > 1 for name, a in params.items()}
+
+
 def _optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.scale_by_adam(b2=0.99),
-        optax.add_decayed_weights(config.weight_decay, mask=lambda params: {k: a.ndim > 1 for k, a in params.items()}),
+        optax.add_decayed_weights(config.weight_decay, mask=_is_kernel),
     )
 
 
@@ -298,8 +305,3 @@ def _claim(run: pathlib.Path, config: TrainingConfig) -> None:
         raise ValueError(f"{run} holds a run of another network ({file.name} differs); choose another folder")
     run.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(identity, indent=2) + "\n")
-
-
-def evaluate_checkpoint(path: str, folder: str) -> dict[str, float]:
-    """Validation errors of a saved prior."""
-    return validate(load_prior(path), folder)

@@ -20,14 +20,38 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--task, --noise, --option, --mask, --kernel and --seed."""
     for decorate in reversed(
         (
-            click.option("--task", "task_name", required=True, type=click.Choice(list(TASKS)), help="What was done to the picture."),
-            click.option("--noise", type=click.FloatRange(0), help="Noise (standard deviation, pixels in [-1, 1]).  [default: the task's]"),
-            click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Setting of the task, e.g. factor=4, std=3, rate=0.8; `jaxrestore info` lists them."),
-            click.option("--mask", type=click.Path(path_type=pathlib.Path), help="Inpainting: picture, white where pixels are known."),
-            click.option("--kernel", type=click.Path(path_type=pathlib.Path), help="Motion deblurring: picture of the kernel, odd sides."),
+            click.option(
+                "--task",
+                "task_name",
+                required=True,
+                type=click.Choice(list(TASKS)),
+                help="What was done to the picture.",
+            ),
+            click.option(
+                "--noise",
+                type=click.FloatRange(0),
+                help="Noise (standard deviation, pixels in [-1, 1]).  [default: the task's]",
+            ),
+            click.option(
+                "--option",
+                "options",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Setting of the task, e.g. factor=4, std=3, rate=0.8; `jaxrestore info` lists them.",
+            ),
+            click.option(
+                "--mask",
+                type=click.Path(path_type=pathlib.Path),
+                help="Inpainting: picture, white where pixels are known.",
+            ),
+            click.option(
+                "--kernel",
+                type=click.Path(path_type=pathlib.Path),
+                help="Motion deblurring: picture of the kernel, odd sides.",
+            ),
             click.option("--seed", default=0, help="Of all randomness."),
         )
-    ):  # fmt: skip
+    ):
         command = decorate(command)
     return command
 
@@ -38,10 +62,21 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
         (
             click.option("--method", default="spgd", type=click.Choice(list(METHODS)), help="Sampler."),
             click.option("--prior", default="photo", help="Bundled prior, or the folder of one."),
-            click.option("--settings", default=None, type=click.Choice(["published", "photo"]), help="Recommended settings.  [default: photo for the bundled prior, else published]"),
-            click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Setting of the sampler, e.g. num_steps=30, learning_rate=2."),
+            click.option(
+                "--settings",
+                default=None,
+                type=click.Choice(["published", "photo"]),
+                help="Recommended settings.  [default: photo for the bundled prior, else published]",
+            ),
+            click.option(
+                "--set",
+                "overrides",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Setting of the sampler, e.g. num_steps=30, learning_rate=2.",
+            ),
         )
-    ):  # fmt: skip
+    ):
         command = decorate(command)
     return command
 

@@ -6,6 +6,7 @@ import tempfile
 
 import click
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import images
@@ -37,7 +38,7 @@ def command(source, out, task_name, noise, options, mask, kernel, seed, force) -
         image = _shared.crop_to_factor(images.load(path), task_name, values)
         degradation = _shared.build_task(task_name, image.shape, noise, values, seed).degradation
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), i)
-        y = np.asarray(degradation.measure(key, image))
+        y = np.asarray(degradation.measure(key, jnp.asarray(image)))
         operator = degradation.operator
         if isinstance(operator, Inpainting) and mask is None:
             known = np.asarray(operator.mask, np.float32)

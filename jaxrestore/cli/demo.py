@@ -17,7 +17,13 @@ TASKS = ("super_resolution", "gaussian_deblur", "inpainting_random")
 
 @click.command("demo")
 @click.option("-o", "--out", default="demo.png", type=click.Path(path_type=pathlib.Path), help="Comparison picture.")
-@click.option("--photo", default=PHOTOGRAPH, show_default="a bundled one", type=click.Path(path_type=pathlib.Path), help="Clean picture to degrade and restore.")  # fmt: skip
+@click.option(
+    "--photo",
+    default=PHOTOGRAPH,
+    show_default="a bundled one",
+    type=click.Path(path_type=pathlib.Path),
+    help="Clean picture to degrade and restore.",
+)
 @click.option(
     "--size", default=256, type=click.IntRange(64), help="The picture's centre is reduced to this many pixels."
 )
@@ -43,22 +49,21 @@ def command(out, photo, size, steps, seed, force, quiet) -> None:
     rows, table = [], []
     for name in TASKS:
         chosen = task(name, image_shape=truth.shape, key=jax.random.fold_in(jax.random.key(seed), 1))
-        row, cells = [], []
+        y = evaluation.measure(chosen.degradation, truth[None], jax.random.split(jax.random.key(seed))[0])[0]
+        simple = evaluation.simple_answer(chosen.degradation, y)
+        assert simple is not None  # the three tasks have one
+        table.append((name, "simple answer", *evaluation.score(simple, truth), ""))
+        pictures, labels = [_enlarge(y, size)], [name.replace("_", " ")]
         for method in METHODS:
             click.echo(f"{name} with {method}", err=True)
             sampler = chosen.sampler(method, **({"num_steps": steps} if steps else {}))
             result = evaluation.evaluate(
                 sampler, prior, chosen.degradation, truth[None], key=jax.random.key(seed), progress=not quiet
             )
-            row.append(result.restored[0])
-            cells.append(result.scores[0])
+            pictures.append(result.restored[0])
+            labels.append(f"{result.scores[0].psnr:.1f} dB")
             table.append((name, method, *result.scores[0], f"{result.seconds:.0f}"))
-            if not cells[1:]:
-                y = result.measurements[0]
-                simple = evaluation.simple_answer(chosen.degradation, y)
-                table.insert(-1, (name, "simple answer", *evaluation.score(simple, truth), ""))
-        labels = ["", *(f"{s.psnr:.1f} dB" for s in cells), ""]
-        rows.append((name, [_enlarge(y, size), *row, truth], labels))
+        rows.append(([*pictures, truth], [*labels, ""]))
     images.save(out, _sheet(columns, rows, size), overwrite=force)
     _shared.print_table("Results", ("task", "method", "PSNR", "SSIM", "LPIPS", "seconds"), table)
     click.echo(str(out))
@@ -87,10 +92,10 @@ def _sheet(columns, rows, size) -> np.ndarray:
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(text)
     for i, column in enumerate(columns):
         draw.text((gap + i * (size + gap), gap // 2), column, fill="black", font=font)
-    for j, (name, pictures, labels) in enumerate(rows):
+    for j, (pictures, labels) in enumerate(rows):
         top = head + j * (size + head + gap)
         for i, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
             left = gap + i * (size + gap)
             sheet.paste(Image.fromarray(images.to_uint8(picture)), (left, top))
-            draw.text((left, top + size), label or (name.replace("_", " ") if i == 0 else ""), fill="black", font=font)
+            draw.text((left, top + size), label, fill="black", font=font)
     return np.asarray(sheet)

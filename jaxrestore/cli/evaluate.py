@@ -20,14 +20,31 @@ from jaxrestore.priors import load_prior
 @click.option("--save", type=click.Path(path_type=pathlib.Path), help="Folder for the restored pictures.")
 @_shared.task_options
 @_shared.method_options
-@click.option("--samples", default=1, type=click.IntRange(1), help="Posterior samples; the one with the smallest residual counts.")  # fmt: skip
+@click.option(
+    "--samples", default=1, type=click.IntRange(1), help="Posterior samples; the one with the smallest residual counts."
+)
 @click.option("--batch-size", default=4, type=click.IntRange(1), help="Pictures of one size restored together.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def command(
-    folder, out, save, task_name, noise, options, mask, kernel, seed, method, prior, settings, overrides, samples,
-    batch_size, force, quiet,
-) -> None:  # fmt: skip
+    folder,
+    out,
+    save,
+    task_name,
+    noise,
+    options,
+    mask,
+    kernel,
+    seed,
+    method,
+    prior,
+    settings,
+    overrides,
+    samples,
+    batch_size,
+    force,
+    quiet,
+) -> None:
     """Degrade and restore the clean pictures of FOLDER; print PSNR, SSIM and LPIPS beside those of a simple answer."""
     paths = images.find(folder)
     targets = [] if save is None else _shared.outputs(paths, folder, save, ".png")
@@ -41,14 +58,21 @@ def command(
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, truth in enumerate(truths):
         groups.setdefault(truth.shape, []).append(i)
-    rows = {}
+    rows, used = {}, {}
     for shape, members in groups.items():
         chosen = _shared.build_task(task_name, shape, noise, values, seed)
         sampler = chosen.sampler(method, chosen_settings, **keywords)
+        used = {**chosen.settings[chosen_settings][method], **keywords}
         result = evaluation.evaluate(
-            sampler, loaded, chosen.degradation, np.stack([truths[i] for i in members]), key=jax.random.key(seed),
-            batch_size=batch_size, num_samples=samples, progress=not quiet,
-        )  # fmt: skip
+            sampler,
+            loaded,
+            chosen.degradation,
+            np.stack([truths[i] for i in members]),
+            key=jax.random.key(seed),
+            batch_size=batch_size,
+            num_samples=samples,
+            progress=not quiet,
+        )
         for j, i in enumerate(members):
             simple = evaluation.simple_answer(chosen.degradation, result.measurements[j])
             rows[i] = {
@@ -68,12 +92,19 @@ def command(
     }
     _print(f"{task_name}, {method}", ordered, means)
     if out is not None:
-        used = {**chosen.settings[chosen_settings][method], **keywords}
         report = {
-            "task": task_name, "options": {k: v for k, v in values.items() if not hasattr(v, "shape")}, "noise_std": noise,
-            "method": method, "settings": used, "prior": prior, "samples": samples, "seed": seed,
-            "environment": evaluation.environment(), "pictures": ordered, "mean": means,
-        }  # fmt: skip
+            "task": task_name,
+            "options": {k: v for k, v in values.items() if not hasattr(v, "shape")},
+            "noise_std": noise,
+            "method": method,
+            "settings": used,
+            "prior": prior,
+            "samples": samples,
+            "seed": seed,
+            "environment": evaluation.environment(),
+            "pictures": ordered,
+            "mean": means,
+        }
         _write(out, json.dumps(report, indent=2) + "\n")
         click.echo(str(out))
 

@@ -19,16 +19,37 @@ from jaxrestore.restore import DivergenceError, restore_batches
 )
 @_shared.task_options
 @_shared.method_options
-@click.option("--samples", default=1, type=click.IntRange(1), help="Posterior samples; the one with the smallest residual is kept.")  # fmt: skip
+@click.option(
+    "--samples",
+    default=1,
+    type=click.IntRange(1),
+    help="Posterior samples; the one with the smallest residual is kept.",
+)
 @click.option("--batch-size", default=4, type=click.IntRange(1), help="Pictures of one size restored together.")
 @click.option("--dtype", default=None, type=click.Choice(["float32", "bfloat16"]), help="Compute dtype of the network.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose result exists: goes on after a stop.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def command(
-    source, out, task_name, noise, options, mask, kernel, seed, method, prior, settings, overrides, samples, batch_size,
-    dtype, force, skip_existing, quiet,
-) -> None:  # fmt: skip
+    source,
+    out,
+    task_name,
+    noise,
+    options,
+    mask,
+    kernel,
+    seed,
+    method,
+    prior,
+    settings,
+    overrides,
+    samples,
+    batch_size,
+    dtype,
+    force,
+    skip_existing,
+    quiet,
+) -> None:
     """Restore the degraded picture SOURCE, or all pictures of a folder.
 
     Every file is written as soon as its batch is done. PNG, JPEG, WebP and TIFF, any size; amplitudes for phase
@@ -66,9 +87,15 @@ def command(
             result: dict[int, np.ndarray] = {}
             try:
                 for batch in restore_batches(
-                    sampler, loaded, chosen.degradation, ys, key=jax.random.key(seed), batch_size=batch_size,
-                    num_samples=samples, progress=not quiet,
-                ):  # fmt: skip
+                    sampler,
+                    loaded,
+                    chosen.degradation,
+                    ys,
+                    key=jax.random.key(seed),
+                    batch_size=batch_size,
+                    num_samples=samples,
+                    progress=not quiet,
+                ):
                     for i, x, residual in zip(batch.image, batch.x, batch.residual, strict=True):
                         if residual < best[i]:
                             best[i], result[int(i)] = residual, x

@@ -11,14 +11,33 @@ from jaxrestore.cli import _shared
 
 @click.command("train")
 @click.option("--data", required=True, type=click.Path(path_type=pathlib.Path), help="Folder of photographs.")
-@click.option("--run", required=True, type=click.Path(path_type=pathlib.Path), help="Folder for checkpoints and the log; an earlier run there goes on.")  # fmt: skip
+@click.option(
+    "--run",
+    required=True,
+    type=click.Path(path_type=pathlib.Path),
+    help="Folder for checkpoints and the log; an earlier run there goes on.",
+)
 @click.option("--out", required=True, type=click.Path(path_type=pathlib.Path), help="Folder for the finished prior.")
 @click.option(
     "--validation", type=click.Path(path_type=pathlib.Path), help="Folder of other photographs to measure it on."
 )
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after so long; the same command goes on later.")  # fmt: skip
-@click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Setting of training, e.g. batch_size=64, learning_rate=5e-4.")  # fmt: skip
-@click.option("--network", "network", multiple=True, metavar="NAME=VALUE", help="Setting of the network, e.g. model_channels=96, channel_mult=1,2,2.")  # fmt: skip
+@click.option(
+    "--minutes", type=click.FloatRange(0, min_open=True), help="Stop after so long; the same command goes on later."
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Setting of training, e.g. batch_size=64, learning_rate=5e-4.",
+)
+@click.option(
+    "--network",
+    "network",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Setting of the network, e.g. model_channels=96, channel_mult=1,2,2.",
+)
 @click.option(
     "--store", default="float16", type=click.Choice(["float32", "float16", "bfloat16"]), help="Dtype on disk."
 )

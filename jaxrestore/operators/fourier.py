@@ -14,9 +14,9 @@ from jaxrestore.operators._base import OperatorBase, set_shape
 class PhaseRetrieval(OperatorBase):
     """|F(pad((x + 1) / 2))| with a centred orthonormal 2-D transform of each channel.
 
-    Each side is padded by `oversample / 8` of the image's length at both ends (rounded to whole pixels), so `oversample=2`
-    measures 1.5 times the image's sides, as DPS, DAPS and SPGD do. The image and its point reflection, among others, have
-    the same amplitudes: run several samples and keep the one with the smallest residual.
+    Each side is padded by `oversample / 8` of the image's length at both ends (rounded to whole pixels), so
+    `oversample=2` measures 1.5 times the image's sides, as DPS, DAPS and SPGD do. The image and its point reflection,
+    among others, have the same amplitudes: run several samples and keep the one with the smallest residual.
 
     Raises:
       ValueError: If `oversample` is negative.

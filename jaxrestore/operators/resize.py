@@ -43,8 +43,8 @@ def bicubic_matrix(size: int, factor: int) -> np.ndarray:
 class SuperResolution(OperatorBase):
     """Reduction by an integer factor, channel by channel.
 
-    "bicubic": separable, Keys kernel stretched by the factor, mirrored borders (as MATLAB's `imresize` and the published
-    codes of DPS, DPPS and SPGD). "average": the mean of each factor x factor block.
+    "bicubic": separable, Keys kernel stretched by the factor, mirrored borders (as MATLAB's `imresize` and the
+    published codes of DPS, DPPS and SPGD). "average": the mean of each factor x factor block.
 
     Raises:
       ValueError: If the factor does not divide the image's sides, or `kernel` is unknown.

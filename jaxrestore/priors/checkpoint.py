@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -34,7 +35,7 @@ def bundled_priors() -> list[str]:
     return sorted(path.parent.name for path in BUNDLED.glob("*/prior.json"))
 
 
-def checksum(params: Params) -> str:
+def checksum(params: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of all parameters, in order of their names."""
     digest = hashlib.sha256()
     for name in sorted(params):
@@ -51,7 +52,7 @@ def save_prior(
 
     Args:
       path: Folder to create.
-      prior: What to save. Its class label, if it has one, is not saved: choose it when loading, with `dataclasses.replace`.
+      prior: What to save. A class label is not saved: choose one after loading, with `dataclasses.replace`.
       info: JSON-serialisable notes kept in `prior.json` (source, licence, training settings).
 
     Returns:

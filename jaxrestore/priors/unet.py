@@ -27,8 +27,8 @@ def timestep_embedding(t: jax.Array, dim: int) -> jax.Array:
       Vaswani et al. 2017, section 3.5; frequencies as in guided-diffusion (Dhariwal & Nichol 2021).
     """
     half = dim // 2
-    # The exponent rounded to float32 as PyTorch has it, the exponential exact: one unit in the last place of a frequency,
-    # times t = 999, shows in the published trajectories.
+    # The exponent rounded to float32 as PyTorch has it, the exponential exact: one unit in the last place of a
+    # frequency, times t = 999, shows in the published trajectories.
     exponents = -math.log(10000.0) * np.arange(half, dtype=np.float32) / half
     frequencies = np.exp(exponents.astype(np.float64)).astype(np.float32)
     angles = t.astype(jnp.float32)[:, None] * frequencies
@@ -202,7 +202,7 @@ class UNet(nnx.Module):
         channels, skips = widths[0], [widths[0]]
         for level, width in enumerate(widths):
             for _ in range(config.num_res_blocks):
-                block = [res(channels, width)]
+                block: list[nnx.Module] = [res(channels, width)]
                 channels = width
                 if 2**level in config.attention_resolutions:
                     block.append(attention(channels))
@@ -257,7 +257,7 @@ class UNet(nnx.Module):
             raise ValueError(f"label is {label!r}, but this network expects {expected}")
         h = timestep_embedding(t, self.config.model_channels)
         h = self.time_out(jax.nn.silu(self.time_in(h)))
-        if self.label is not None:
+        if self.label is not None and label is not None:
             h = h + self.label(label)
         return jax.nn.silu(h)  # every block starts with this SiLU, so it is computed once
 

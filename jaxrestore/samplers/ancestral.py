@@ -35,7 +35,8 @@ def aligned_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: 
     (Fourier amplitudes), the start is plain noise.
 
     References:
-      Wu et al., Diffusion Posterior Proximal Sampling for Image Restoration, ACM MM 2024 (arXiv 2402.16907), section 3.3.
+      Wu et al., Diffusion Posterior Proximal Sampling for Image Restoration, ACM MM 2024 (arXiv 2402.16907), aligned
+      initialisation.
     """
     height, width, channels = degradation.image_shape
     noise = jax.random.normal(key, degradation.image_shape)

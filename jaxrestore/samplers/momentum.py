@@ -1,6 +1,6 @@
 """Adaptive directional momentum: the gradient transformation of SPGD."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +13,16 @@ from jaxrestore.samplers._geometry import cosine
 class AdaptiveDirectionalMomentumState(NamedTuple):
     """Carried from one update to the next."""
 
-    previous: optax.Updates  # the smoothed gradient returned last; zeros at first
-    weight: optax.Updates  # (), alpha in [0, 1] of the last update, for each array
+    previous: Any  # the smoothed gradient returned last; zeros at first
+    weight: Any  # (), alpha in [0, 1] of the last update, for each array
     count: jax.Array  # (), int32, updates made
 
 
 def adaptive_directional_momentum(beta: jax.typing.ArrayLike = 0.9) -> optax.GradientTransformation:
     """Smooth a gradient along its previous direction, the more the better the two agree.
 
-    g~_j = alpha_j beta g~_{j-1} + (1 - alpha_j beta) g_j with alpha_j = (mean cos(g_j, g~_{j-1}) + 1) / 2; the cosine is
-    taken over the last axis (channels) and averaged over all others (pixels). The first update returns the gradient
+    g~_j = alpha_j beta g~_{j-1} + (1 - alpha_j beta) g_j with alpha_j = (mean cos(g_j, g~_{j-1}) + 1) / 2; the cosine
+    is taken over the last axis (channels) and averaged over all others (pixels). The first update returns the gradient
     unchanged. Gradients that keep their direction are averaged, those that turn against it are taken as they are.
 
     Args:
@@ -36,7 +36,7 @@ def adaptive_directional_momentum(beta: jax.typing.ArrayLike = 0.9) -> optax.Gra
 
     References:
       Wu et al., Enhancing Diffusion Model Stability for Image Restoration via Gradient Management, 2025
-      (arXiv 2507.06656), section 4.2.
+      (arXiv 2507.06656), adaptive directional momentum.
     """
     _checks.within("beta", beta, 0.0, 1.0)
 
@@ -45,10 +45,9 @@ def adaptive_directional_momentum(beta: jax.typing.ArrayLike = 0.9) -> optax.Gra
         return AdaptiveDirectionalMomentumState(jax.tree.map(jnp.zeros_like, params), weight, jnp.int32(0))
 
     def update(
-        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
-    ) -> tuple[optax.Updates, AdaptiveDirectionalMomentumState]:
-        assert_state: AdaptiveDirectionalMomentumState = state  # type: ignore[assignment]
-        previous, count = assert_state.previous, assert_state.count
+        updates: Any, state: Any, params: optax.Params | None = None
+    ) -> tuple[Any, AdaptiveDirectionalMomentumState]:
+        previous, _, count = state
         started = count > 0
 
         def agreement(gradient: jax.Array, last: jax.Array) -> jax.Array:

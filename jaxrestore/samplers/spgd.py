@@ -1,6 +1,6 @@
 """SPGD: stabilized progressive gradient diffusion."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers._geometry import angle
-from jaxrestore.samplers.momentum import adaptive_directional_momentum
+from jaxrestore.samplers.momentum import AdaptiveDirectionalMomentumState, adaptive_directional_momentum
 
 
 class SPGDState(NamedTuple):
@@ -104,7 +104,9 @@ def spgd(
         def warm_up(carry, _):
             x, memory, _ = carry
             (squared, x0), gradient = jax.value_and_grad(loss, has_aux=True)(x)
-            update, memory = transform.update(gradient, memory)
+            update, memory = cast(
+                tuple[jax.Array, AdaptiveDirectionalMomentumState], transform.update(gradient, memory)
+            )
             inner = _Inner(gradient, x0 - x, x0, jnp.sqrt(squared))
             return (x - rate * update, memory, inner), memory.weight
 

@@ -1,0 +1,1 @@
+"""Measurements: one file per question that a user asks. Results land in `benchmarks/results/` as JSON."""
