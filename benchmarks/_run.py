@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from jaxrestore._files import replacing
 from jaxrestore.evaluation import environment
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -44,9 +45,7 @@ def write(name: str, report: Mapping[str, Any]) -> pathlib.Path:
         "revision": git.stdout.strip() or None,
         "environment": environment(),
     }
-    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}-{jax.devices()[0].platform}.json"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({**stamp, **report}, indent=2) + "\n")
-    temporary.rename(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps({**stamp, **report}, indent=2) + "\n")
     return path

@@ -2,11 +2,12 @@
 
 import os
 import pathlib
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from jaxrestore._files import replacing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
@@ -71,21 +72,14 @@ def save(path: str | os.PathLike[str], image: np.ndarray, *, overwrite: bool = F
         raise ImageError(f"{path.name} has suffix {path.suffix!r}, expected one of {', '.join(SUFFIXES)}")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another name or allow overwriting (--force)")
-    path.parent.mkdir(parents=True, exist_ok=True)
     pixels = image if image.dtype == np.uint8 else to_uint8(image)
     options: dict[str, dict[str, Any]] = {
         ".jpg": {"quality": 95, "subsampling": 0},
         ".jpeg": {"quality": 95, "subsampling": 0},
     }
     options[".webp"] = {"lossless": True}
-    handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent)
-    os.close(handle)
-    try:
+    with replacing(path) as temporary:
         Image.fromarray(pixels).save(temporary, **options.get(path.suffix.lower(), {}))
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        pathlib.Path(temporary).unlink(missing_ok=True)
     return path
 
 

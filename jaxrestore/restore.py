@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -78,7 +78,7 @@ def restore(
       DivergenceError: If a state stops being finite.
     """
     _checks.one_of("keep", keep, KEEP)
-    shape = _image_shape(degradation, batched_degradation)
+    shape = _first(degradation, batched_degradation).image_shape
     images = np.zeros((len(ys), num_samples, *shape), np.float32)
     residuals = np.full((len(ys), num_samples), np.inf)
     for batch in restore_batches(
@@ -109,15 +109,17 @@ def restore_batches(
     batch_size: int = 8,
     num_samples: int = 1,
     batched_degradation: bool = False,
+    indices: Sequence[int] | None = None,
     progress: bool = False,
 ) -> Iterator[Batch]:
     """`restore` as an iterator over finished batches, for saving results as they come.
 
-    Arguments and errors are those of `restore`; they are checked at the first `next`.
+    Arguments and errors are those of `restore`; they are checked at the first `next`. `indices` (N,) replaces the
+    images' own positions as the i of their keys: a part of a collection then gives what the whole would.
     """
     _checks.at_least("batch_size", batch_size, 1)
     _checks.at_least("num_samples", num_samples, 1)
-    single = jax.tree.map(lambda a: a[0], degradation) if batched_degradation else degradation
+    single = _first(degradation, batched_degradation)
     if not hasattr(ys, "shape") or len(ys.shape) != len(single.measurement_shape) + 1:
         raise ValueError(
             f"ys has shape {getattr(ys, 'shape', None)}, expected (N, {', '.join(map(str, single.measurement_shape))})"
@@ -131,6 +133,10 @@ def restore_batches(
     if not np.isfinite(np.asarray(ys)).all():
         raise ValueError("ys has values that are not finite")
 
+    if indices is not None and len(indices) != len(ys):
+        raise ValueError(f"indices has {len(indices)} entries, expected {len(ys)}, one for each measurement")
+    numbers = np.arange(len(ys)) if indices is None else np.asarray(indices)
+
     jobs = [(i, s) for i in range(len(ys)) for s in range(num_samples)]
     size = min(batch_size, len(jobs))
     count = -(-len(jobs) // size)
@@ -140,8 +146,10 @@ def restore_batches(
             # The last batch is filled up with its own last job, so that it needs no program of its own.
             filled = np.concatenate([job, np.repeat(job[-1:], size - len(job), 0)])
             y = jnp.asarray(np.asarray(ys)[filled[:, 0]])
-            local = jax.tree.map(lambda a: a[filled[:, 0]], degradation) if batched_degradation else degradation  # noqa: B023
-            keys = jax.vmap(lambda i, s: jax.random.fold_in(jax.random.fold_in(key, i), s))(filled[:, 0], filled[:, 1])
+            local = _take(degradation, filled[:, 0]) if batched_degradation else degradation
+            keys = jax.vmap(lambda i, s: jax.random.fold_in(jax.random.fold_in(key, i), s))(
+                numbers[filled[:, 0]], filled[:, 1]
+            )
             axis = 0 if batched_degradation else None
             x, residual = _run(sampler, keys, prior, local, y, axis, job, advance_bar)
             yield Batch(job[:, 0], job[:, 1], x[: len(job)], residual[: len(job)])
@@ -181,8 +189,7 @@ def _axes(state: Any) -> Any:
 
 
 def _state_axes(sampler: Sampler, axis: int | None, keys, prior, degradation, y) -> Any:
-    single = degradation if axis is None else jax.tree.map(lambda a: a[0], degradation)
-    return _axes(jax.eval_shape(sampler.init, keys[0], prior, single, y[0]))
+    return _axes(jax.eval_shape(sampler.init, keys[0], prior, _first(degradation, axis == 0), y[0]))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -214,8 +221,13 @@ def _finish(axis: int | None, x, degradation, y):
     return x, jax.vmap(residual, in_axes=(0, axis, 0))(x, degradation, y)
 
 
-def _image_shape(degradation: Degradation, batched: bool) -> tuple[int, int, int]:
-    return (jax.tree.map(lambda a: a[0], degradation) if batched else degradation).image_shape
+def _first(degradation: Degradation, batched: bool) -> Degradation:
+    """The degradation of the first image."""
+    return _take(degradation, 0) if batched else degradation
+
+
+def _take(degradation: Degradation, index: Any) -> Degradation:
+    return jax.tree.map(lambda a: a[index], degradation)
 
 
 @contextlib.contextmanager

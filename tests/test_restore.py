@@ -56,7 +56,7 @@ def test_each_image_can_have_its_own_degradation():
 
 @pytest.mark.parametrize("rate", [1e3, 1e30])
 def test_divergence_names_image_step_and_setting(rate):
-    """Image 2 alone is huge, so only it leaves the finite numbers."""
+    """The named image leaves the finite numbers at the named step, not before and not after."""
     sampler = jr.spgd(num_steps=60, warmup_steps=5, learning_rate=rate, lr_min_ratio=1.0)
     ys = np.zeros((4, *SHAPE), np.float32)
     ys[2] = 1e38 / rate
@@ -75,6 +75,12 @@ def test_finished_batches_come_before_the_end():
     np.testing.assert_array_equal(first.image, [0, 1])
     assert first.x.shape == (2, *SHAPE)
     assert [len(b.image) for b in batches] == [2, 1]
+
+
+def test_a_part_of_a_collection_gives_what_the_whole_does():
+    whole = jr.restore(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY)
+    part = list(jr.restore_batches(SAMPLER, PRIOR, DEGRADATION, YS[[1, 4]], key=KEY, indices=[1, 4]))
+    np.testing.assert_allclose(part[0].x, whole[[1, 4]], atol=1e-4)
 
 
 def test_one_program_serves_all_batches_and_calls():

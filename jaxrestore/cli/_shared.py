@@ -9,11 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrestore import images
+from jaxrestore import _checks, images
 from jaxrestore.priors.checkpoint import bundled_priors
 from jaxrestore.tasks import METHODS, TASKS, Task, task
-
-_ARRAYS = ("mask", "kernel")  # task options given as files
 
 
 def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -126,11 +124,17 @@ def crop_to_factor(image: np.ndarray, name: str, values: dict[str, Any]) -> np.n
     """Cut the lower and right border where super-resolution's factor does not divide the sides."""
     if name != "super_resolution":
         return image
-    factor = values.get("factor", TASKS[name].options["factor"])
+    factor = _factor(values)
     height, width = (n - n % factor for n in image.shape[:2])
     if not height or not width:
         raise ValueError(f"a picture of {image.shape[0]}x{image.shape[1]} is smaller than the factor {factor}")
     return image[:height, :width]
+
+
+def _factor(values: dict[str, Any]) -> int:
+    factor = values.get("factor", TASKS["super_resolution"].options["factor"])
+    _checks.at_least("factor", factor, 1)
+    return factor
 
 
 def restored_shape(y: np.ndarray, name: str, values: dict[str, Any]) -> tuple[int, int, int]:
@@ -141,7 +145,7 @@ def restored_shape(y: np.ndarray, name: str, values: dict[str, Any]) -> tuple[in
     """
     height, width = y.shape[:2]
     if name == "super_resolution":
-        factor = values.get("factor", TASKS[name].options["factor"])
+        factor = _factor(values)
         return (factor * height, factor * width, 3)
     if name == "phase_retrieval":
         for side in range(min(height, width), 0, -1):  # padding is rounded, so the inverse is searched
@@ -173,12 +177,16 @@ def read_measurement(path: pathlib.Path, name: str) -> np.ndarray:
 
 
 def inputs(path: pathlib.Path, suffixes: Sequence[str] = images.SUFFIXES) -> list[pathlib.Path]:
-    """One file, or those of a folder."""
+    """One file, or those of a folder; the masks and kernels that `degrade` writes beside its results are no inputs."""
     if not path.is_dir():
         if not path.exists():
             raise ValueError(f"{path} does not exist")
         return [path]
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    found = sorted(
+        p
+        for p in path.iterdir()
+        if p.suffix.lower() in suffixes and not p.name.startswith(".") and not p.stem.endswith((".mask", ".kernel"))
+    )
     if not found:
         raise ValueError(f"{path} holds no file with suffix {', '.join(suffixes)}")
     return found
@@ -198,6 +206,14 @@ def outputs(
     if len(set(targets)) < len(targets):
         raise ValueError(f"several inputs of {source} differ in their suffix only; rename them")
     return targets
+
+
+def by_shape(arrays: Sequence[np.ndarray]) -> dict[tuple[int, ...], list[int]]:
+    """Indices of the arrays of each shape: those are restored together."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, array in enumerate(arrays):
+        groups.setdefault(array.shape, []).append(i)
+    return groups
 
 
 def refuse_existing(paths: Sequence[pathlib.Path], force: bool) -> None:

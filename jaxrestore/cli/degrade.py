@@ -1,8 +1,6 @@
 """`jaxrestore degrade`."""
 
-import os
 import pathlib
-import tempfile
 
 import click
 import jax
@@ -10,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import images
+from jaxrestore._files import replacing
 from jaxrestore.cli import _shared
 from jaxrestore.operators import Inpainting, MotionBlur
 
@@ -51,15 +50,8 @@ def command(source, out, task_name, noise, options, mask, kernel, seed, force) -
                 overwrite=force,
             )
         if suffix:
-            _save_array(target, y)
+            with replacing(target) as temporary, open(temporary, "wb") as file:
+                np.save(file, y)
         else:
             images.save(target, np.repeat(y, 3, 2) if y.shape[2] == 1 else y, overwrite=force)
         click.echo(str(target))
-
-
-def _save_array(path: pathlib.Path, y: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        np.save(file, y)
-    os.replace(temporary, path)

@@ -49,21 +49,21 @@ def command(out, photo, size, steps, seed, force, quiet) -> None:
     rows, table = [], []
     for name in TASKS:
         chosen = task(name, image_shape=truth.shape, key=jax.random.fold_in(jax.random.key(seed), 1))
-        y = evaluation.measure(chosen.degradation, truth[None], jax.random.split(jax.random.key(seed))[0])[0]
-        simple = evaluation.simple_answer(chosen.degradation, y)
-        assert simple is not None  # the three tasks have one
-        table.append((name, "simple answer", *evaluation.score(simple, truth), ""))
-        pictures, labels = [_enlarge(y, size)], [name.replace("_", " ")]
+        results = {}
         for method in METHODS:
             click.echo(f"{name} with {method}", err=True)
             sampler = chosen.sampler(method, **({"num_steps": steps} if steps else {}))
-            result = evaluation.evaluate(
+            results[method] = evaluation.evaluate(
                 sampler, prior, chosen.degradation, truth[None], key=jax.random.key(seed), progress=not quiet
             )
-            pictures.append(result.restored[0])
-            labels.append(f"{result.scores[0].psnr:.1f} dB")
-            table.append((name, method, *result.scores[0], f"{result.seconds:.0f}"))
-        rows.append(([*pictures, truth], [*labels, ""]))
+        y = results["spgd"].measurements[0]  # one key, so every method was given the same
+        simple = evaluation.simple_answer(chosen.degradation, y)
+        assert simple is not None  # the three tasks have one
+        table.append((name, "simple answer", *evaluation.score(simple, truth), ""))
+        table += [(name, method, *r.scores[0], f"{r.seconds:.0f}") for method, r in results.items()]
+        pictures = [_enlarge(y, size), *(r.restored[0] for r in results.values()), truth]
+        labels = [name.replace("_", " "), *(f"{r.scores[0].psnr:.1f} dB" for r in results.values()), ""]
+        rows.append((pictures, labels))
     images.save(out, _sheet(columns, rows, size), overwrite=force)
     _shared.print_table("Results", ("task", "method", "PSNR", "SSIM", "LPIPS", "seconds"), table)
     click.echo(str(out))

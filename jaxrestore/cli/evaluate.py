@@ -1,15 +1,14 @@
 """`jaxrestore evaluate`."""
 
 import json
-import os
 import pathlib
-import tempfile
 
 import click
 import jax
 import numpy as np
 
 from jaxrestore import evaluation, images
+from jaxrestore._files import replacing
 from jaxrestore.cli import _shared
 from jaxrestore.priors import load_prior
 
@@ -55,11 +54,8 @@ def command(
     loaded = load_prior(prior)
 
     truths = [_shared.crop_to_factor(images.load(path), task_name, values) for path in paths]
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, truth in enumerate(truths):
-        groups.setdefault(truth.shape, []).append(i)
     rows, used = {}, {}
-    for shape, members in groups.items():
+    for shape, members in _shared.by_shape(truths).items():
         chosen = _shared.build_task(task_name, shape, noise, values, seed)
         sampler = chosen.sampler(method, chosen_settings, **keywords)
         used = {**chosen.settings[chosen_settings][method], **keywords}
@@ -105,7 +101,8 @@ def command(
             "pictures": ordered,
             "mean": means,
         }
-        _write(out, json.dumps(report, indent=2) + "\n")
+        with replacing(out) as temporary:
+            temporary.write_text(json.dumps(report, indent=2) + "\n")
         click.echo(str(out))
 
 
@@ -118,11 +115,3 @@ def _print(title, rows, means) -> None:
 
 def _cells(row, means) -> list[float]:
     return [row[kind][metric] for metric in ("psnr", "ssim", "lpips") for kind in means]
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    os.replace(temporary, path)

@@ -1,6 +1,7 @@
 """`jaxrestore restore`."""
 
 import pathlib
+from collections.abc import Iterable, Iterator
 
 import click
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 from jaxrestore import images
 from jaxrestore.cli import _shared
 from jaxrestore.priors import load_prior
-from jaxrestore.restore import DivergenceError, restore_batches
+from jaxrestore.restore import Batch, DivergenceError, restore_batches
 
 
 @click.command("restore")
@@ -64,45 +65,48 @@ def command(
     for target in targets:
         if target.suffix.lower() not in images.SUFFIXES:
             raise images.ImageError(f"{target} has suffix {target.suffix!r}, expected {', '.join(images.SUFFIXES)}")
-    if skip_existing:
-        kept = [(p, t) for p, t in zip(paths, targets, strict=True) if not t.exists()]
-        paths, targets = [p for p, _ in kept], [t for _, t in kept]
-    _shared.refuse_existing(targets, force)
+    wanted = [i for i, target in enumerate(targets) if not (skip_existing and target.exists())]
+    _shared.refuse_existing([targets[i] for i in wanted], force)
     values = _shared.read_options(options, mask, kernel)
     keywords = _shared.parse_values(overrides)
     loaded = load_prior(prior, dtype=dtype)
+    measurements = [_shared.read_measurement(paths[i], task_name) for i in wanted]
 
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, path in enumerate(paths):
-        y = _shared.read_measurement(path, task_name)
-        groups.setdefault(y.shape, []).append(i)
-    for shape, members in groups.items():
-        y = np.empty(shape, np.float32)
-        chosen = _shared.build_task(task_name, _shared.restored_shape(y, task_name, values), noise, values, seed)
+    for group in _shared.by_shape(measurements).values():
+        numbers = [wanted[j] for j in group]  # places in the folder, whatever is skipped: they choose the keys
+        ys = np.stack([measurements[j] for j in group])
+        shape = _shared.restored_shape(ys[0], task_name, values)
+        chosen = _shared.build_task(task_name, shape, noise, values, seed)
         sampler = chosen.sampler(method, _shared.settings_for(prior, settings), **keywords)
-        for start in range(0, len(members), batch_size):
-            part = members[start : start + batch_size]
-            ys = np.stack([_shared.read_measurement(paths[i], task_name) for i in part])
-            best = np.full(len(part), np.inf)
-            result: dict[int, np.ndarray] = {}
-            try:
-                for batch in restore_batches(
-                    sampler,
-                    loaded,
-                    chosen.degradation,
-                    ys,
-                    key=jax.random.key(seed),
-                    batch_size=batch_size,
-                    num_samples=samples,
-                    progress=not quiet,
-                ):
-                    for i, x, residual in zip(batch.image, batch.x, batch.residual, strict=True):
-                        if residual < best[i]:
-                            best[i], result[int(i)] = residual, x
-            except DivergenceError as error:
-                raise FloatingPointError(
-                    f"{paths[part[error.image]]}: {error}, e.g. --set {error.setting}=..."
-                ) from None
-            for i, x in result.items():
-                images.save(targets[part[i]], x, overwrite=force)
-                click.echo(f"{targets[part[i]]}  residual {best[i]:.3f}")
+        batches = restore_batches(
+            sampler,
+            loaded,
+            chosen.degradation,
+            ys,
+            key=jax.random.key(seed),
+            batch_size=batch_size,
+            num_samples=samples,
+            indices=numbers,
+            progress=not quiet,
+        )
+        try:
+            for i, x, residual in _best_samples(batches, samples):
+                target = targets[numbers[i]]
+                images.save(target, x, overwrite=force)
+                click.echo(f"{target}  residual {residual:.3f}")
+        except DivergenceError as error:
+            raise FloatingPointError(
+                f"{paths[numbers[error.image]]}: {error}, e.g. --set {error.setting}=..."
+            ) from None
+
+
+def _best_samples(batches: Iterable[Batch], samples: int) -> Iterator[tuple[int, np.ndarray, float]]:
+    """Index, picture and residual of each image's best sample, as soon as its last one is done."""
+    best, chosen = np.inf, None
+    for batch in batches:
+        for i, sample, x, residual in zip(*batch, strict=True):
+            if chosen is None or residual < best:
+                best, chosen = residual, x
+            if sample == samples - 1:
+                yield int(i), chosen, float(best)
+                best, chosen = np.inf, None

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from typing import Any
 
 import click
 
@@ -51,8 +52,6 @@ def command(data, run, out, validation, minutes, overrides, network, store, forc
     \b
     jaxrestore train --data photos/ --run runs/photo --out priors/photo --minutes 10
     """  # noqa: D301
-    import shutil
-
     from jaxrestore import training
     from jaxrestore.priors import UNetConfig, save_prior
     from jaxrestore.priors.checkpoint import cast_params
@@ -63,7 +62,10 @@ def command(data, run, out, validation, minutes, overrides, network, store, forc
     assert isinstance(net, UNetConfig)
     config = _replace(dataclasses.replace(config, network=net), overrides)
 
+    info: dict[str, Any] = {"training": dataclasses.asdict(config)}
+
     def report(progress: training.Progress) -> None:
+        info["steps"] = progress.step
         share = progress.step / config.num_steps
         click.echo(
             f"step {progress.step} ({share:.0%})  loss {progress.loss:.4f}  {progress.images_per_second:.1f} images/s  "
@@ -72,17 +74,11 @@ def command(data, run, out, validation, minutes, overrides, network, store, forc
 
     seconds = float("inf") if minutes is None else 60 * minutes
     prior = training.train(data, run, config, max_seconds=seconds, report=report)
-    info = {"training": dataclasses.asdict(config)}
     prior = dataclasses.replace(prior, params=cast_params(prior.params, store))
     if validation is not None:
         info["validation_rmse"] = training.validate(prior, validation)
         _shared.print_table("Validation", ("sigma", "denoising RMSE"), info["validation_rmse"].items())
-    fresh = out.with_name(f".{out.name}-new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    save_prior(fresh, prior, info=json.loads(json.dumps(info)))
-    if out.exists():
-        shutil.rmtree(out)
-    fresh.rename(out)
+    save_prior(out, prior, info=json.loads(json.dumps(info)), overwrite=force)
     click.echo(f"{out}  {sum(a.size for a in prior.params.values()) / 1e6:.2f} M parameters")
 
 
