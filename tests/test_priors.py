@@ -87,6 +87,12 @@ class TestCheckpoint:
         with pytest.raises(FileExistsError, match="exists"):
             jr.save_prior(tmp_path / "p", network())
 
+    def test_overwriting_replaces_the_folder_whole(self, tmp_path):
+        jr.save_prior(tmp_path / "p", network("vp"))
+        jr.save_prior(tmp_path / "p", network("edm"), overwrite=True)
+        assert jr.load_prior(tmp_path / "p").parametrization == "edm"
+        assert [p.name for p in tmp_path.iterdir()] == ["p"]
+
     def test_a_failed_save_leaves_nothing(self, tmp_path):
         prior = network()
         params = {name: a for name, a in prior.params.items() if not name.startswith("conv_out")}

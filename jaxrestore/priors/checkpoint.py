@@ -46,7 +46,11 @@ def checksum(params: Mapping[str, np.ndarray]) -> str:
 
 
 def save_prior(
-    path: str | os.PathLike[str], prior: NetworkPrior, *, info: dict[str, Any] | None = None
+    path: str | os.PathLike[str],
+    prior: NetworkPrior,
+    *,
+    info: dict[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> pathlib.Path:
     """Write a prior as a folder that `load_prior` reads; dtypes are kept.
 
@@ -54,18 +58,19 @@ def save_prior(
       path: Folder to create.
       prior: What to save. A class label is not saved: choose one after loading, with `dataclasses.replace`.
       info: JSON-serialisable notes kept in `prior.json` (source, licence, training settings).
+      overwrite: Replace an existing folder; it stays until the new one is complete.
 
     Returns:
       The folder.
 
     Raises:
-      FileExistsError: If `path` exists.
+      FileExistsError: If `path` exists and `overwrite` is False.
       PriorError: If the parameters do not belong to the configuration, or some are not finite.
     """
     import orbax.checkpoint as ocp  # 1 s to import, needed here only
 
     path = pathlib.Path(path).absolute()
-    if path.exists():
+    if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; remove it or choose another name")
     params = {name: np.asarray(a) for name, a in prior.params.items()}
     _check_params(params, prior.config, str(path))
@@ -79,14 +84,18 @@ def save_prior(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    old = temporary.with_name(temporary.name + "-old")
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(temporary / "params", params)
         (temporary / "prior.json").write_text(json.dumps(header, indent=2) + "\n")
         temporary.chmod(0o755)
+        if path.exists():
+            path.rename(old)
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return path
 
 
