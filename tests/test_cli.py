@@ -130,6 +130,11 @@ def test_a_folder_with_pictures_of_several_sizes(run, tmp_path, prior):
     assert code == 0
     assert "a.png" in out
     assert (tmp_path / "out" / "c.tif").stat().st_mtime_ns == before
+    # Neither what is skipped nor the batch size changes a picture.
+    restored = {p.name: images.load(p) for p in (tmp_path / "out").iterdir()}
+    assert run(*command, "--force", "--batch-size", "1")[0] == 0
+    for name in ("a.png", "c.tif"):
+        np.testing.assert_allclose(images.load(tmp_path / "out" / name), restored[name], atol=2 / 255)
 
 
 def test_evaluate_prints_and_writes_scores(run, tmp_path, prior):

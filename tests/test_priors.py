@@ -12,6 +12,7 @@ import jaxrestore as jr
 from jaxrestore import schedules
 from jaxrestore.priors import NetworkPrior, PriorError
 from jaxrestore.priors.checkpoint import cast_params
+from jaxrestore.priors.network import apply_unet
 from jaxrestore.priors.mixture import dense_matrix
 
 
@@ -26,17 +27,19 @@ class TestNetworkPrior:
         for form in ("vp", "edm"):
             np.testing.assert_allclose(network(form).denoise(x, 1e-4), x, atol=2e-3)
 
-    def test_vp_denoising_and_prediction_agree_at_matching_noise(self):
-        """x_t = sqrt(abar) x; the discrete schedule and the continuous time differ by up to two steps in 1000."""
-        prior, schedule = network("vp"), schedules.ddpm(1000)
-        for t in (100, 400, 700):
-            x_t = jax.random.normal(jax.random.key(t), (8, 8, 3))
-            sigma = np.sqrt((1 - schedule.abar[t]) / schedule.abar[t])
-            assert abs(float(schedules.vp_timestep(sigma)) - t) < 2.0
-            ours = prior.predict(x_t, jnp.int32(t), schedule).x0
-            # The random network's output changes with t; two timesteps of it are what is left.
-            theirs = prior.denoise(x_t / np.sqrt(schedule.abar[t]), sigma)
-            assert np.linalg.norm(ours - theirs) < 0.1 * np.linalg.norm(theirs)
+    def test_the_vp_form_is_the_published_formula(self):
+        """x0 = x - sigma F(x / sqrt(sigma^2 + 1), t(sigma)), and eps = F(x_t, t) on the network's own clock."""
+        prior, schedule = network("vp", out_channels=6), schedules.ddpm(10)
+        x, sigma = jax.random.normal(jax.random.key(0), (8, 8, 3)), 0.7
+
+        def net(x, t):
+            return apply_unet(prior.config, prior.params, x[None], jnp.array([t], jnp.float32))[0, ..., :3]
+
+        expected = x - sigma * net(x / np.sqrt(sigma**2 + 1), schedules.vp_timestep(sigma))
+        np.testing.assert_allclose(prior.denoise(x, sigma), expected, atol=1e-4)
+        np.testing.assert_allclose(
+            prior.predict(x, jnp.int32(4), schedule).eps, net(x, schedule.timesteps[4]), atol=1e-4
+        )
 
     @pytest.mark.parametrize("form", ["vp", "edm"])
     def test_predicted_noise_and_image_make_up_the_state(self, form):
