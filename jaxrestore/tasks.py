@@ -114,10 +114,12 @@ def _settings(
     """Complete each method's settings with what all tasks share."""
     shared = {
         "published": {"spgd": {"num_steps": 100}, "dpps": {"num_steps": 1000}, "dps": {"num_steps": 1000}},
+        # Few levels with many likelihood steps each, at a rate that stays: this prior knows little at high noise, and the
+        # fewer the levels, the nearer the result to the posterior mean.
         "photo": {
-            "spgd": {"num_steps": 50, "warmup_steps": 3, "sigma_min": 0.02},
-            "dpps": {"num_steps": 100},
-            "dps": {"num_steps": 100},
+            "spgd": {"num_steps": 3, "warmup_steps": 32, "sigma_max": 10.0, "sigma_min": 0.1, "lr_min_ratio": 1.0},
+            "dpps": {"num_steps": 60},
+            "dps": {"num_steps": 60},
         },
     }
     chosen = {"published": published, "photo": photo}
@@ -131,7 +133,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.01,
         _settings(
             published={"spgd": {"learning_rate": 7.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 7.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
+            photo={"spgd": {"learning_rate": 6.0}, "dpps": {"scale": 10.0}, "dps": {"scale": 10.0}},
         ),
     ),
     "gaussian_deblur": TaskDefinition(
@@ -140,7 +142,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.01,
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 2.5}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
+            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 10.0}, "dps": {"scale": 10.0}},
         ),
     ),
     "motion_deblur": TaskDefinition(
@@ -149,7 +151,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.01,
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 2.5}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
+            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 10.0}, "dps": {"scale": 10.0}},
         ),
     ),
     "inpainting_random": TaskDefinition(
@@ -158,7 +160,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.01,
         _settings(
             published={"spgd": {"learning_rate": 2.5}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 2.5}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
+            photo={"spgd": {"learning_rate": 0.8}, "dpps": {"scale": 16.0}, "dps": {"scale": 16.0}},
         ),
     ),
     "inpainting_box": TaskDefinition(
@@ -168,7 +170,7 @@ TASKS: dict[str, TaskDefinition] = {
         _settings(
             # The learning rate published for SPGD, 5e-5, does not move the image; 1.0 is this library's.
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
+            photo={"spgd": {"learning_rate": 0.8}, "dpps": {"scale": 16.0}, "dps": {"scale": 16.0}},
         ),
     ),
     "phase_retrieval": TaskDefinition(
@@ -177,7 +179,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.05,
         _settings(
             published={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 0.4}},
-            photo={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 0.4}},
+            photo={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
         ),
     ),
     "high_dynamic_range": TaskDefinition(
@@ -186,7 +188,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.05,
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
+            photo={"spgd": {"learning_rate": 0.2}, "dpps": {"scale": 5.0}, "dps": {"scale": 5.0}},
         ),
     ),
     "denoising": TaskDefinition(
@@ -195,7 +197,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.2,
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
+            photo={"spgd": {"learning_rate": 0.1}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
         ),
     ),
     "colorization": TaskDefinition(
@@ -204,7 +206,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.01,
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
+            photo={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 16.0}, "dps": {"scale": 16.0}},
         ),
     ),
 }
