@@ -168,9 +168,10 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
     return config.learning_rate * rise * max(fall, 0.0)
 
 
-def init_state(config: TrainingConfig) -> TrainState:
-    """A fresh state; the moving average starts at the initial weights."""
-    params = init_params(jax.random.key(config.seed), config.network)
+def init_state(config: TrainingConfig, start: NetworkPrior | None = None) -> TrainState:
+    """A fresh state, with random weights or those of a prior; the moving average starts at them."""
+    params = init_params(jax.random.key(config.seed), config.network) if start is None else dict(start.params)
+    params = jax.tree.map(jnp.array, params)  # a copy: the state is donated, the prior stays
     return TrainState(params, jax.tree.map(jnp.copy, params), _optimizer(config).init(params), jnp.int32(0))
 
 
@@ -226,6 +227,7 @@ def train(
     run: str | os.PathLike[str],
     config: TrainingConfig,
     *,
+    start: NetworkPrior | None = None,
     max_seconds: float = float("inf"),
     report: Callable[[Progress], Any] | None = None,
     report_every: int = 100,
@@ -237,6 +239,7 @@ def train(
       data: Folder of photographs.
       run: Folder for checkpoints and the log `log.jsonl`; created if it does not exist.
       config: Settings; the network must be that of the earlier session.
+      start: Begin a new run from this prior's weights, for instance to tune the bundled one to photographs of your own.
       max_seconds: Stop cleanly, with a checkpoint, after this many seconds.
       report: Called every `report_every` steps.
       report_every: Steps between reports; each waits for the device once.
@@ -246,17 +249,21 @@ def train(
       The prior with the averaged weights. Save it with `jaxrestore.save_prior`.
 
     Raises:
-      ValueError: If `run` belongs to another network.
+      ValueError: If `run` belongs to another network, or `start` has another than `config`.
       FloatingPointError: If the loss stops being finite; the last checkpoint stays usable.
       jaxrestore.images.ImageError: If `data` has no usable picture.
     """
     import orbax.checkpoint as ocp
 
     started = time.monotonic()
+    if start is not None and _identity(start.config, start.parametrization) != _identity(
+        config.network, config.parametrization
+    ):
+        raise ValueError(f"start has the network {start.config}, expected that of config, {config.network}")
     run = pathlib.Path(run).absolute()
     _claim(run, config)
     photographs = Photographs(data, crop_size=config.crop_size, scales=config.scales)
-    state, train_step = init_state(config), make_train_step(config)
+    state, train_step = init_state(config, start), make_train_step(config)
     options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
     with (
         ocp.CheckpointManager(run / "checkpoints", options=options) as manager,
@@ -295,11 +302,15 @@ def train(
     return NetworkPrior(state.ema, config=config.network, parametrization=config.parametrization)
 
 
+def _identity(network: UNetConfig, parametrization: str) -> dict[str, Any]:
+    """What may not change within a run, as JSON holds it; dtype and rematerialisation may."""
+    fields = {**dataclasses.asdict(network), "dtype": None, "remat": None}
+    return json.loads(json.dumps({"network": fields, "parametrization": parametrization}))
+
+
 def _claim(run: pathlib.Path, config: TrainingConfig) -> None:
     """Create the run's folder, or check that it belongs to the same network."""
-    identity = {"network": dataclasses.asdict(config.network), "parametrization": config.parametrization}
-    identity["network"]["dtype"] = identity["network"]["remat"] = None  # free to change between sessions
-    identity = json.loads(json.dumps(identity))
+    identity = _identity(config.network, config.parametrization)
     file = run / "network.json"
     if file.exists() and json.loads(file.read_text()) != identity:
         raise ValueError(f"{run} holds a run of another network ({file.name} differs); choose another folder")

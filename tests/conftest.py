@@ -1,7 +1,11 @@
 """Shared pieces: golden numbers, and small priors."""
 
+import atexit
 import json
+import os
 import pathlib
+import shutil
+import tempfile
 
 import hypothesis
 import jax
@@ -14,8 +18,14 @@ from convert_weights.guided_diffusion import convert
 from jaxrestore.priors import GaussianMixture, NetworkPrior, UNetConfig
 
 # Compilation dominates single examples here, so no deadline; the same examples every time.
-hypothesis.settings.register_profile("jaxrestore", deadline=None, max_examples=25, derandomize=True)
+hypothesis.settings.register_profile("jaxrestore", deadline=None, max_examples=15, derandomize=True)
 hypothesis.settings.load_profile("jaxrestore")
+
+# Many tests compile the same programs in objects of their own.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxrestore-tests-")
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 DATA = pathlib.Path(__file__).parent / "data"
 

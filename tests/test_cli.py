@@ -14,7 +14,6 @@ PHOTO = np.random.default_rng(0).uniform(-0.9, 0.9, (32, 40, 3)).astype(np.float
 def run(capsys, monkeypatch, tmp_path):
     """Run the command in a folder of its own; returns exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "0")
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*words):

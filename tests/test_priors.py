@@ -12,8 +12,8 @@ import jaxrestore as jr
 from jaxrestore import schedules
 from jaxrestore.priors import NetworkPrior, PriorError
 from jaxrestore.priors.checkpoint import cast_params
-from jaxrestore.priors.network import apply_unet
 from jaxrestore.priors.mixture import dense_matrix
+from jaxrestore.priors.network import apply_unet
 
 
 def network(parametrization="vp", **fields) -> NetworkPrior:

@@ -71,6 +71,18 @@ def test_a_run_of_another_network_is_not_touched(photographs, tmp_path):
         training.train(photographs, tmp_path / "run", other)
 
 
+def test_a_run_can_start_from_a_prior_which_stays_as_it_was(photographs, tmp_path):
+    first = training.train(photographs, tmp_path / "a", dataclasses.replace(CONFIG, num_steps=5, ema_decay=0.0))
+    before = {name: np.array(a) for name, a in first.params.items()}
+    config = dataclasses.replace(CONFIG, num_steps=1, learning_rate=1e-9)
+    again = training.train(photographs, tmp_path / "b", config, start=first)
+    for name, a in before.items():
+        np.testing.assert_array_equal(first.params[name], a)
+        np.testing.assert_allclose(again.params[name], a, atol=1e-6)
+    with pytest.raises(ValueError, match="start has the network"):
+        training.train(photographs, tmp_path / "c", dataclasses.replace(config, parametrization="vp"), start=first)
+
+
 def test_time_ends_a_run_with_a_checkpoint(photographs, tmp_path):
     training.train(photographs, tmp_path / "run", dataclasses.replace(CONFIG, num_steps=10**6), max_seconds=0.5)
     assert json.loads((tmp_path / "run" / "network.json").read_text())["parametrization"] == "edm"

@@ -18,6 +18,7 @@ from jaxrestore.cli import _shared
     type=click.Path(path_type=pathlib.Path),
     help="Folder for checkpoints and the log; an earlier run there goes on.",
 )
+@click.option("--start", help="Begin a new run from this prior: a bundled name, or a folder.")
 @click.option("--out", required=True, type=click.Path(path_type=pathlib.Path), help="Folder for the finished prior.")
 @click.option(
     "--validation", type=click.Path(path_type=pathlib.Path), help="Folder of other photographs to measure it on."
@@ -43,7 +44,7 @@ from jaxrestore.cli import _shared
     "--store", default="float16", type=click.Choice(["float32", "float16", "bfloat16"]), help="Dtype on disk."
 )
 @click.option("--force", is_flag=True, help="Replace an existing prior.")
-def command(data, run, out, validation, minutes, overrides, network, store, force) -> None:
+def command(data, run, start, out, validation, minutes, overrides, network, store, force) -> None:
     """Train a prior on the photographs of a folder.
 
     Killed or out of time, the same command goes on from the last checkpoint. The prior is written at every stop;
@@ -53,7 +54,7 @@ def command(data, run, out, validation, minutes, overrides, network, store, forc
     jaxrestore train --data photos/ --run runs/photo --out priors/photo --minutes 10
     """  # noqa: D301
     from jaxrestore import training
-    from jaxrestore.priors import UNetConfig, save_prior
+    from jaxrestore.priors import UNetConfig, load_prior, save_prior
     from jaxrestore.priors.checkpoint import cast_params
 
     _shared.refuse_existing([out], force)
@@ -73,7 +74,8 @@ def command(data, run, out, validation, minutes, overrides, network, store, forc
         )
 
     seconds = float("inf") if minutes is None else 60 * minutes
-    prior = training.train(data, run, config, max_seconds=seconds, report=report)
+    first = None if start is None else load_prior(start)
+    prior = training.train(data, run, config, start=first, max_seconds=seconds, report=report)
     prior = dataclasses.replace(prior, params=cast_params(prior.params, store))
     if validation is not None:
         info["validation_rmse"] = training.validate(prior, validation)
