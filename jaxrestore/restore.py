@@ -188,13 +188,9 @@ def _axes(state: Any) -> Any:
     return type(state)(*[None if field == "index" else 0 for field in state._fields])
 
 
-def _state_axes(sampler: Sampler, axis: int | None, keys, prior, degradation, y) -> Any:
-    return _axes(jax.eval_shape(sampler.init, keys[0], prior, _first(degradation, axis == 0), y[0]))
-
-
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _start(sampler: Sampler, axis: int | None, keys, prior, degradation, y):
-    axes = _state_axes(sampler, axis, keys, prior, degradation, y)
+    axes = _axes(jax.eval_shape(sampler.init, keys[0], prior, _first(degradation, axis == 0), y[0]))
     return jax.vmap(sampler.init, in_axes=(0, None, axis, 0), out_axes=axes)(keys, prior, degradation, y)
 
 

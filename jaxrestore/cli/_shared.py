@@ -55,7 +55,7 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--method, --prior, --settings and --set."""
+    """--method, --prior, --settings, --set, --samples, --batch-size and --quiet."""
     for decorate in reversed(
         (
             click.option("--method", default="spgd", type=click.Choice(list(METHODS)), help="Sampler."),
@@ -73,6 +73,16 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="NAME=VALUE",
                 help="Setting of the sampler, e.g. num_steps=30, learning_rate=2.",
             ),
+            click.option(
+                "--samples",
+                default=1,
+                type=click.IntRange(1),
+                help="Posterior samples; the one with the smallest residual counts.",
+            ),
+            click.option(
+                "--batch-size", default=4, type=click.IntRange(1), help="Pictures of one size restored together."
+            ),
+            click.option("--quiet", is_flag=True, help="No progress bar."),
         )
     ):
         command = decorate(command)

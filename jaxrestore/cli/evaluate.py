@@ -19,12 +19,7 @@ from jaxrestore.priors import load_prior
 @click.option("--save", type=click.Path(path_type=pathlib.Path), help="Folder for the restored pictures.")
 @_shared.task_options
 @_shared.method_options
-@click.option(
-    "--samples", default=1, type=click.IntRange(1), help="Posterior samples; the one with the smallest residual counts."
-)
-@click.option("--batch-size", default=4, type=click.IntRange(1), help="Pictures of one size restored together.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
 def command(
     folder,
     out,

@@ -20,17 +20,9 @@ from jaxrestore.restore import Batch, DivergenceError, restore_batches
 )
 @_shared.task_options
 @_shared.method_options
-@click.option(
-    "--samples",
-    default=1,
-    type=click.IntRange(1),
-    help="Posterior samples; the one with the smallest residual is kept.",
-)
-@click.option("--batch-size", default=4, type=click.IntRange(1), help="Pictures of one size restored together.")
 @click.option("--dtype", default=None, type=click.Choice(["float32", "bfloat16"]), help="Compute dtype of the network.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose result exists: goes on after a stop.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
 def command(
     source,
     out,
