@@ -6,6 +6,7 @@ from jaxrestore import operators as operators
 from jaxrestore import priors as priors
 from jaxrestore import samplers as samplers
 from jaxrestore import schedules as schedules
+from jaxrestore._store import WeightsError as WeightsError
 from jaxrestore.degradation import Degradation as Degradation
 from jaxrestore.noise import GaussianNoise as GaussianNoise
 from jaxrestore.noise import NoNoise as NoNoise

@@ -74,3 +74,13 @@ def array(name: str, value: jax.Array, shape: tuple[int, ...]) -> None:
             f"{name} has dtype {value.dtype}, expected float32 in [-1, 1]; "
             "for 8-bit pictures use jaxrestore.images.from_uint8"
         )
+
+
+def image_pair(a: jax.Array, b: jax.Array) -> None:
+    """Raise unless both are real floating images (H, W, C) of one shape."""
+    if len(getattr(a, "shape", ())) != 3:
+        raise ValueError(
+            f"a has shape {getattr(a, 'shape', None)}, expected one image (H, W, C); for a batch use jax.vmap"
+        )
+    array("a", a, a.shape)
+    array("b", b, a.shape)

@@ -6,6 +6,7 @@ Two families. The EDM annealing grid of noise levels sigma (SPGD and its kind) a
 
 import dataclasses
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -65,6 +66,31 @@ def vp_timestep(sigma: jax.typing.ArrayLike) -> jax.Array:
     # log1p keeps small sigmas exact; the quotient form avoids the difference of two nearly equal square roots.
     area = 2.0 * BETA_DELTA * jnp.log1p(jnp.square(jnp.asarray(sigma, jnp.float32)))
     return 999.0 * area / (BETA_DELTA * (jnp.sqrt(BETA_MIN**2 + area) + BETA_MIN))
+
+
+def cosine_timestep(sigma: jax.typing.ArrayLike, *, base_steps: int = 1000) -> jax.Array:
+    """Timestep of a network trained with `cosine_betas(base_steps)` at noise level sigma, a real number.
+
+    The inverse of abar_k = cos^2(u_{k+1}) / cos^2(u_0), u_k = pi/2 (k / base_steps + 0.008) / 1.008, at
+    abar = 1 / (1 + sigma^2), clipped to the range that was trained.
+
+    Args:
+      sigma: Noise level for x = x0 + sigma n, any shape.
+      base_steps: Steps that the network was trained with.
+
+    Returns:
+      Same shape, float32, in [0, base_steps - 1].
+
+    References:
+      Nichol & Dhariwal 2021, equation 17.
+    """
+    offset = 0.008 / 1.008 * math.pi / 2
+    squared = jnp.square(jnp.asarray(sigma, jnp.float32))
+    # 1 - abar cos^2(u_0) without the difference of two numbers near one.
+    sine = jnp.sqrt((math.sin(offset) ** 2 + squared) / (1 + squared))
+    cosine = jnp.sqrt(math.cos(offset) ** 2 / (1 + squared))
+    angle = jnp.arctan2(sine, cosine)
+    return jnp.clip(base_steps * (1.008 * angle * 2 / math.pi - 0.008) - 1, 0.0, base_steps - 1.0)
 
 
 def linear_betas(num_steps: int) -> np.ndarray:

@@ -7,6 +7,7 @@ inpainting, and carried over to the other tasks by the size of their operators.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,6 +57,24 @@ def _inpainting_box(
 
 def _phase_retrieval(shape: Shape, key: jax.Array, *, oversample: float = 2.0):
     return operators.PhaseRetrieval(shape, oversample)
+
+
+def _nonlinear_deblur(
+    shape: Shape,
+    key: jax.Array,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    intensity: float = 1.2,
+    code: jax.Array | None = None,
+):
+    if weights is None:
+        raise ValueError(
+            "nonlinear_deblur needs the converted blur network: option weights=FOLDER, written by "
+            "`python -m convert_weights bkse GOPRO_wVAE.pth --out FOLDER`"
+        )
+    params = operators.load_nonlinear_blur(weights)
+    code = operators.random_blur_code(key, shape, params, intensity=intensity) if code is None else code
+    return operators.NonlinearBlur(shape, params, code)
 
 
 def _high_dynamic_range(shape: Shape, key: jax.Array, *, scale: float = 2.0):
@@ -181,6 +200,15 @@ TASKS: dict[str, TaskDefinition] = {
         _settings(
             published={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 0.4}},
             photo={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
+        ),
+    ),
+    "nonlinear_deblur": TaskDefinition(
+        "undo a neural model of camera shake (needs converted weights)",
+        _nonlinear_deblur,
+        0.05,
+        _settings(
+            published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
+            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 10.0}, "dps": {"scale": 10.0}},
         ),
     ),
     "high_dynamic_range": TaskDefinition(

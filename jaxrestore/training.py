@@ -302,17 +302,23 @@ def train(
     return NetworkPrior(state.ema, config=config.network, parametrization=config.parametrization)
 
 
-def _identity(network: UNetConfig, parametrization: str) -> dict[str, Any]:
-    """What may not change within a run, as JSON holds it; dtype and rematerialisation may."""
-    fields = {**dataclasses.asdict(network), "dtype": None, "remat": None}
-    return json.loads(json.dumps({"network": fields, "parametrization": parametrization}))
+def _identity(network: UNetConfig, parametrization: str) -> tuple[UNetConfig, str]:
+    """What may not change within a run; dtype and rematerialisation may."""
+    return dataclasses.replace(network, dtype="float32", remat=False), parametrization
 
 
 def _claim(run: pathlib.Path, config: TrainingConfig) -> None:
     """Create the run's folder, or check that it belongs to the same network."""
-    identity = _identity(config.network, config.parametrization)
     file = run / "network.json"
-    if file.exists() and json.loads(file.read_text()) != identity:
-        raise ValueError(f"{run} holds a run of another network ({file.name} differs); choose another folder")
+    if file.exists():
+        stored = json.loads(file.read_text())
+        # Through the class: a run of an earlier release lacks the options that came later, and has nulls for defaults.
+        fields = {name: value for name, value in stored["network"].items() if value is not None}
+        earlier = _identity(UNetConfig(**fields), stored["parametrization"])
+        if earlier != _identity(config.network, config.parametrization):
+            raise ValueError(f"{run} holds a run of another network ({file.name} differs); choose another folder")
+        return
     run.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(identity, indent=2) + "\n")
+    network, parametrization = _identity(config.network, config.parametrization)
+    described = {"network": dataclasses.asdict(network), "parametrization": parametrization}
+    file.write_text(json.dumps(described, indent=2) + "\n")

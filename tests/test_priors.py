@@ -57,6 +57,17 @@ class TestNetworkPrior:
         assert learned.shape == x_t.shape
         assert np.ptp(learned) > 0
 
+    def test_a_cosine_network_follows_its_own_clock(self):
+        schedule = schedules.ddpm(50, kind="cosine")
+        prior = dataclasses.replace(network("vp", out_channels=6), noise_schedule="cosine")
+        x = jax.random.normal(jax.random.key(1), (8, 8, 3))
+        abar, t = float(schedule.abar[20]), jnp.float32(schedule.timesteps[20])
+        eps = apply_unet(prior.config, prior.params, x[None], t[None])[0, ..., :3]
+        prediction = prior.predict(x, jnp.int32(20), schedule)
+        np.testing.assert_allclose(prediction.eps, eps, atol=1e-4)
+        x0 = prior.denoise(x / np.sqrt(abar), jnp.sqrt((1 - abar) / abar))
+        np.testing.assert_allclose(prediction.x0, x0, atol=1e-3)
+
     def test_a_class_label_is_used(self):
         prior, x = network(num_classes=4), jnp.ones((8, 8, 3))
         a, b = (dataclasses.replace(prior, label=jnp.int32(i)).denoise(x, 1.0) for i in (0, 3))

@@ -79,3 +79,11 @@ def test_learned_range_stays_between_its_bounds(value, t):
 def test_bad_settings_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_cosine_timesteps_are_those_of_the_trained_steps():
+    abar = np.cumprod(1 - schedules.cosine_betas(1000))[:999]  # the last beta is clipped
+    timesteps = schedules.cosine_timestep(np.sqrt((1 - abar) / abar))
+    np.testing.assert_allclose(timesteps, np.arange(999), atol=2e-3)
+    assert schedules.cosine_timestep(0.0) == 0
+    assert schedules.cosine_timestep(1e9) == 999

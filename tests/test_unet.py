@@ -9,8 +9,8 @@ from conftest import ADM_TINY, Golden, relative_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxrestore._conv import conv2d
 from jaxrestore.priors import UNetConfig
-from jaxrestore.priors._conv import conv2d
 from jaxrestore.priors.network import abstract_params, apply_unet, init_params
 
 SMALL = UNetConfig(model_channels=32, channel_mult=(1, 2), num_res_blocks=1)

@@ -8,7 +8,7 @@ import click
 
 import jaxrestore
 
-_COMMANDS = ("demo", "restore", "degrade", "evaluate", "train", "info")
+_COMMANDS = ("demo", "restore", "degrade", "evaluate", "train", "convert", "info")
 
 
 class _LazyGroup(click.Group):
@@ -31,9 +31,14 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: expected errors become one line on standard error and exit code 1."""
+    """Entry point of `jaxrestore`."""
+    run(cli)
+
+
+def run(command: click.Command) -> None:
+    """Run a command; expected errors become one line on standard error and exit code 1."""
     try:
-        cli(standalone_mode=False)
+        command(standalone_mode=False)
     except click.exceptions.Exit as error:
         raise SystemExit(error.exit_code) from None
     except click.ClickException as error:

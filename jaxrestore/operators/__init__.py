@@ -8,6 +8,9 @@ from jaxrestore.operators.fourier import PhaseRetrieval as PhaseRetrieval
 from jaxrestore.operators.masking import Inpainting as Inpainting
 from jaxrestore.operators.masking import box_mask as box_mask
 from jaxrestore.operators.masking import random_mask as random_mask
+from jaxrestore.operators.neural_blur import NonlinearBlur as NonlinearBlur
+from jaxrestore.operators.neural_blur import load_nonlinear_blur as load_nonlinear_blur
+from jaxrestore.operators.neural_blur import random_blur_code as random_blur_code
 from jaxrestore.operators.pointwise import Colorization as Colorization
 from jaxrestore.operators.pointwise import Denoising as Denoising
 from jaxrestore.operators.pointwise import HighDynamicRange as HighDynamicRange

@@ -15,6 +15,7 @@ from jaxrestore.schedules import DDPMSchedule
 Params = dict[str, jax.Array]  # "input_blocks.0.0.conv.kernel" -> array
 SIGMA_DATA = 0.5  # standard deviation of photographs in [-1, 1], Karras et al. 2022
 PARAMETRIZATIONS = ("vp", "edm")
+NOISE_SCHEDULES = {"linear": schedules.vp_timestep, "cosine": schedules.cosine_timestep}
 
 
 def _flatten(state: Any) -> dict[tuple[Any, ...], Any]:
@@ -72,12 +73,15 @@ def denoise_batch(
     x: jax.Array,
     sigma: jax.Array,
     label: jax.Array | None = None,
+    *,
+    noise_schedule: str = "linear",
 ) -> jax.Array:
     """`NetworkPrior.denoise` for x (N, H, W, C) and sigma (N,), as training needs it: one weight gradient a batch."""
     column = sigma[:, None, None, None]
     if parametrization == "vp":
         scaled = x * jax.lax.rsqrt(column**2 + 1)
-        return x - column * apply_unet(config, params, scaled, schedules.vp_timestep(sigma), label)[..., : x.shape[-1]]
+        t = NOISE_SCHEDULES[noise_schedule](sigma)
+        return x - column * apply_unet(config, params, scaled, t, label)[..., : x.shape[-1]]
     c_in = jax.lax.rsqrt(column**2 + SIGMA_DATA**2)
     output = apply_unet(config, params, c_in * x, 250.0 * jnp.log(sigma), label)
     return (SIGMA_DATA * c_in) ** 2 * x + column * SIGMA_DATA * c_in * output[..., : x.shape[-1]]
@@ -99,16 +103,26 @@ class NetworkPrior:
     label: jax.Array | None = None  # (), class of a class-conditional network
     config: UNetConfig = static(default=UNetConfig())
     parametrization: str = static(default="vp")
+    noise_schedule: str = static(default="linear")  # of the DDPM that a "vp" network was trained as; or "cosine"
 
     def __post_init__(self) -> None:
         _checks.one_of("parametrization", self.parametrization, PARAMETRIZATIONS)
+        _checks.one_of("noise_schedule", self.noise_schedule, tuple(NOISE_SCHEDULES))
 
     def denoise(self, x: jax.Array, sigma: jax.Array) -> jax.Array:
         """E[x0 | x] for x = x0 + sigma n; x (H, W, C), sigma a positive scalar; (H, W, C), float32."""
         self._check(x)
         label = None if self.label is None else self.label[None]
         sigma = jnp.asarray(sigma, jnp.float32)[None]
-        return denoise_batch(self.config, self.parametrization, self.params, x[None], sigma, label)[0]
+        return denoise_batch(
+            self.config,
+            self.parametrization,
+            self.params,
+            x[None],
+            sigma,
+            label,
+            noise_schedule=self.noise_schedule,
+        )[0]
 
     def predict(self, x_t: jax.Array, t: jax.Array, schedule: DDPMSchedule) -> Prediction:
         """The reverse step at index `t` of `schedule`; without a learned variance it is beta_tilde (fixed small)."""
@@ -116,6 +130,8 @@ class NetworkPrior:
             return predict_from_denoiser(self.denoise, x_t, t, schedule)
         tables = (schedule.abar, schedule.log_beta, schedule.posterior_log_variance, schedule.timesteps)
         abar, log_beta, log_variance, timestep = (jnp.asarray(a, jnp.float32)[t] for a in tables)
+        if self.noise_schedule != "linear":  # the network's own clock, whatever schedule the sampler follows
+            timestep = NOISE_SCHEDULES[self.noise_schedule](jnp.sqrt((1 - abar) / abar))
         eps, value = self._network(x_t, timestep)
         x0 = (x_t - jnp.sqrt(1 - abar) * eps) / jnp.sqrt(abar)
         if value is None:

@@ -9,16 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxrestore.priors._conv import conv2d
-from jaxrestore.priors.config import GROUPS, UNetConfig
+from jaxrestore._conv import conv2d
+from jaxrestore.priors.config import UNetConfig
 
 
-def timestep_embedding(t: jax.Array, dim: int) -> jax.Array:
+def timestep_embedding(t: jax.Array, dim: int, *, frequency_shift: int = 0) -> jax.Array:
     """Sinusoidal features [cos | sin] of real-valued timesteps.
 
     Args:
       t: (N,), any real numbers; published networks use 0 to 1000.
       dim: Number of features, even.
+      frequency_shift: The frequencies are 10000^(-k / (dim / 2 - frequency_shift)), k = 0 .. dim / 2 - 1.
 
     Returns:
       (N, dim), float32.
@@ -29,14 +30,14 @@ def timestep_embedding(t: jax.Array, dim: int) -> jax.Array:
     half = dim // 2
     # The exponent rounded to float32 as PyTorch has it, the exponential exact: one unit in the last place of a
     # frequency, times t = 999, shows in the published trajectories.
-    exponents = -math.log(10000.0) * np.arange(half, dtype=np.float32) / half
+    exponents = -math.log(10000.0) * np.arange(half, dtype=np.float32) / (half - frequency_shift)
     frequencies = np.exp(exponents.astype(np.float64)).astype(np.float32)
     angles = t.astype(jnp.float32)[:, None] * frequencies
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
 
 
 class _Conv(nnx.Module):
-    """2-D convolution, kernel (K, K, in, out), zero padding K // 2 on both sides."""
+    """2-D convolution, kernel (K, K, in, out), zero padding K // 2 on both sides (or, strided, all at the end)."""
 
     def __init__(
         self,
@@ -53,18 +54,21 @@ class _Conv(nnx.Module):
         self.kernel = nnx.Param(init(rngs.params(), (size, size, inputs, outputs), jnp.float32))
         self.bias = nnx.Param(jnp.zeros((outputs,), jnp.float32))
         self.stride, self.dtype = stride, config.dtype
+        self.at_end = stride > 1 and config.downsample_padding == "end"
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.kernel[...].astype(self.dtype)
-        return conv2d(x.astype(self.dtype), kernel, stride=self.stride) + self.bias[...].astype(self.dtype)
+        kernel, x = self.kernel[...].astype(self.dtype), x.astype(self.dtype)
+        y = conv2d(x, kernel, stride=self.stride, at_end=self.at_end)
+        return y + self.bias[...].astype(self.dtype)
 
 
 class _GroupNorm(nnx.Module):
-    """GroupNorm with 32 groups and eps 1e-5 in float32; two passes, since E[x^2] - E[x]^2 loses digits."""
+    """GroupNorm in float32; two passes, since E[x^2] - E[x]^2 loses digits."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, config: UNetConfig) -> None:
         self.scale = nnx.Param(jnp.ones((channels,), jnp.float32))
         self.bias = nnx.Param(jnp.zeros((channels,), jnp.float32))
+        self.groups, self.eps = config.norm_groups, config.norm_eps
 
     def __call__(self, x: jax.Array, scale: jax.Array | float = 0.0, shift: jax.Array | float = 0.0) -> jax.Array:
         """Normalised `x`, then (1 + scale) * x + shift: FiLM folds into the affine map, one multiply-add a value."""
@@ -73,10 +77,10 @@ class _GroupNorm(nnx.Module):
         # Reductions over pixels only, groups combined afterwards: on CPU 4x faster than one reduction over both.
         means = pixels.mean(1)
         variances = jnp.square(pixels - means[:, None]).mean(1)
-        grouped = (n, GROUPS, channels // GROUPS)
+        grouped = (n, self.groups, channels // self.groups)
         mean = means.reshape(grouped).mean(2, keepdims=True)
         spread = variances.reshape(grouped) + jnp.square(means.reshape(grouped) - mean)
-        inverse = jax.lax.rsqrt(spread.mean(2, keepdims=True) + 1e-5)
+        inverse = jax.lax.rsqrt(spread.mean(2, keepdims=True) + self.eps)
         mean, inverse = (jnp.broadcast_to(a, grouped).reshape(n, channels) for a in (mean, inverse))
         factor = inverse * self.scale[...] * (1.0 + scale)
         offset = self.bias[...] * (1.0 + scale) + shift - mean * factor
@@ -101,11 +105,11 @@ class _ResBlock(nnx.Module):
     def __init__(
         self, inputs: int, outputs: int, *, config: UNetConfig, rngs: nnx.Rngs, resample: str | None = None
     ) -> None:
-        self.norm_in = _GroupNorm(inputs)
+        self.norm_in = _GroupNorm(inputs, config=config)
         self.conv_in = _Conv(inputs, outputs, 3, config=config, rngs=rngs)
         width = 2 * outputs if config.scale_shift_norm else outputs
         self.embedding = nnx.Linear(4 * config.model_channels, width, rngs=rngs)
-        self.norm_out = _GroupNorm(outputs)
+        self.norm_out = _GroupNorm(outputs, config=config)
         self.conv_out = _Conv(outputs, outputs, 3, config=config, rngs=rngs, zero=True)
         self.skip = _Conv(inputs, outputs, 1, config=config, rngs=rngs) if inputs != outputs else None
         self.film, self.resample = config.scale_shift_norm, resample
@@ -128,7 +132,7 @@ class _Attention(nnx.Module):
     """Self-attention over all positions, with either published order of the fused q, k, v channels."""
 
     def __init__(self, channels: int, *, config: UNetConfig, rngs: nnx.Rngs) -> None:
-        self.norm = _GroupNorm(channels)
+        self.norm = _GroupNorm(channels, config=config)
         self.qkv = _Conv(channels, 3 * channels, 1, config=config, rngs=rngs)
         self.projection = _Conv(channels, channels, 1, config=config, rngs=rngs, zero=True)
         width = config.num_head_channels
@@ -166,7 +170,7 @@ class _Resample(nnx.Module):
 class _Stem(nnx.Module):
     def __init__(self, *, config: UNetConfig, rngs: nnx.Rngs) -> None:
         inputs = config.in_channels * config.patch_size**2
-        self.conv = _Conv(inputs, config.channel_mult[0] * config.model_channels, 3, config=config, rngs=rngs)
+        self.conv = _Conv(inputs, config.widths[0], 3, config=config, rngs=rngs)
 
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         return self.conv(x)
@@ -187,7 +191,7 @@ class UNet(nnx.Module):
         self.config = config
         make = functools.partial
         res, attention, resample = (make(m, config=config, rngs=rngs) for m in (_ResBlock, _Attention, _Resample))
-        widths = [mult * config.model_channels for mult in config.channel_mult]
+        widths = config.widths
         embedding = 4 * config.model_channels
         self.time_in = nnx.Linear(config.model_channels, embedding, rngs=rngs)
         self.time_out = nnx.Linear(embedding, embedding, rngs=rngs)
@@ -230,7 +234,7 @@ class UNet(nnx.Module):
         self.input_blocks = nnx.List([nnx.List(block) for block in down])
         self.middle_block = nnx.List(middle)
         self.output_blocks = nnx.List([nnx.List(block) for block in up])
-        self.norm_out = _GroupNorm(channels)
+        self.norm_out = _GroupNorm(channels, config=config)
         self.conv_out = _Conv(
             channels, config.out_channels * config.patch_size**2, 3, config=config, rngs=rngs, zero=True
         )
@@ -255,7 +259,9 @@ class UNet(nnx.Module):
         if (label is None) != (self.label is None):
             expected = "no class label" if self.label is None else f"a class label below {self.config.num_classes}"
             raise ValueError(f"label is {label!r}, but this network expects {expected}")
-        h = timestep_embedding(t, self.config.model_channels)
+        config = self.config
+        t = t.astype(jnp.float32) * config.timestep_scale
+        h = timestep_embedding(t, config.model_channels, frequency_shift=config.frequency_shift)
         h = self.time_out(jax.nn.silu(self.time_in(h)))
         if self.label is not None and label is not None:
             h = h + self.label(label)

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-def _convolve(x: jax.Array, kernel: jax.Array, padding: int, stride: int = 1) -> jax.Array:
+def _convolve(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
     pads = ((padding, padding), (padding, padding))
-    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=_LAYOUT)
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=_LAYOUT)
 
 
 @jax.custom_vjp
@@ -49,17 +49,20 @@ def _backward(residuals: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax
 _convolve_same.defvjp(_forward, _backward)
 
 
-def conv2d(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+def conv2d(x: jax.Array, kernel: jax.Array, *, stride: int = 1, at_end: bool = False) -> jax.Array:
     """Cross-correlation with symmetric zero padding of half the (odd, square) kernel, as PyTorch's `Conv2d`.
 
     Args:
       x: (N, H, W, C_in).
       kernel: (K, K, C_in, C_out), K odd.
       stride: 1, or 2 for the strided down-sampling layers.
+      at_end: All padding below and to the right, as TensorFlow has it for strided layers on even sizes.
 
     Returns:
       (N, ceil(H / stride), ceil(W / stride), C_out), in the dtype of `x`.
     """
     if stride == 1:
         return _convolve_same(x, kernel)
-    return _convolve(x, kernel, kernel.shape[0] // 2, stride)
+    padding = kernel.shape[0] // 2
+    pads = (0 if at_end else padding, padding)
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), (pads, pads), dimension_numbers=_LAYOUT)

