@@ -83,8 +83,10 @@ def save(path: str | os.PathLike[str], image: np.ndarray, *, overwrite: bool = F
     return path
 
 
-def find(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
+def find(folder: str | os.PathLike[str], *, suffixes: Sequence[str] = SUFFIXES) -> list[pathlib.Path]:
     """The pictures of a folder (not of its subfolders), sorted by name.
+
+    Hidden files are left out, and the masks and kernels that `jaxrestore degrade` writes beside its results.
 
     Raises:
       ImageError: If the folder is missing or holds none.
@@ -92,9 +94,13 @@ def find(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise ImageError(f"{folder} is no folder")
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    found = sorted(
+        p
+        for p in folder.iterdir()
+        if p.suffix.lower() in suffixes and not p.name.startswith(".") and not p.stem.endswith((".mask", ".kernel"))
+    )
     if not found:
-        raise ImageError(f"{folder} holds no picture ({', '.join(SUFFIXES)})")
+        raise ImageError(f"{folder} holds no picture ({', '.join(suffixes)})")
     return found
 
 

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from conftest import DATA
 from test_priors import network
 
 import jaxrestore as jr
@@ -232,3 +233,20 @@ def test_restoring_twice_gives_the_same_picture(run, tmp_path, prior):
     for name in ("a.png", "b.png"):
         assert run("restore", "in.png", "-o", name, "--task", "denoising", "--seed", "5", *fast(prior))[0] == 0
     np.testing.assert_array_equal(images.load(tmp_path / "a.png"), images.load(tmp_path / "b.png"))
+
+
+def test_a_converted_checkpoint_restores_a_picture(run, tmp_path):
+    torch = pytest.importorskip("torch")
+    with np.load(DATA / "adm_tiny.npz") as state:
+        torch.save({name: torch.from_numpy(value) for name, value in state.items()}, tmp_path / "adm.pt")
+    code, _, errors = run("convert", "guided-diffusion", "adm.pt", "--num-head-channels", 16, "--out", "converted")
+    assert (code, errors) == (0, "")
+    images.save("blurred.png", PHOTO)
+    words = ["restore", "blurred.png", "-o", "sharp.png", "--task", "gaussian_deblur", "--option", "kernel_size=9"]
+    code, _, errors = run(*words, "--prior", "converted", "--set", "num_steps=2", "--quiet")
+    assert code == 0, errors
+    assert images.load("sharp.png").shape == PHOTO.shape
+    code, _, errors = run("convert", "guided-diffusion", "adm.pt", "--out", "other")
+    assert code == 1
+    assert errors.startswith("error: the network has attention")
+    assert errors.count("\n") == 1

@@ -4,6 +4,12 @@ import pathlib
 import re
 
 import numpy as np
+from conftest import DATA
+
+import jaxrestore as jr
+from convert_weights import bkse
+from jaxrestore.operators.neural_blur import save_nonlinear_blur
+from jaxrestore.perceptual import lpips_shapes, save_lpips
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
@@ -16,6 +22,24 @@ def test_snippets_run():
     assert names["spreads"].shape == (2, 32, 32, 3)
     assert names["images"].shape == (2, 64, 64, 3)
     assert np.isfinite(names["images"]).all()
+
+
+def test_the_converters_snippet_runs(tmp_path, monkeypatch, adm_tiny):
+    """With small networks under the names that the page uses."""
+    page = README.parent / "convert_weights" / "README.md"
+    jr.save_prior(tmp_path / "ffhq256", adm_tiny)
+    save_lpips(
+        tmp_path / "lpips_vgg", "vgg", {n: np.zeros(s.shape, np.float16) for n, s in lpips_shapes("vgg").items()}
+    )
+    with np.load(DATA / "bkse_tiny.npz") as state:
+        save_nonlinear_blur(tmp_path / "blur", bkse.convert(dict(state)))
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"a": np.zeros((32, 32, 3), np.float32), "b": np.ones((32, 32, 3), np.float32)}
+    for snippet in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(compile(snippet, str(page), "exec"), names)
+    assert names["fast"].config.dtype == "bfloat16"
+    assert names["distance"] == 0
+    assert names["task"].degradation.image_shape == (256, 256, 3)
 
 
 def test_pictures_and_pages_exist():

@@ -187,19 +187,12 @@ def read_measurement(path: pathlib.Path, name: str) -> np.ndarray:
 
 
 def inputs(path: pathlib.Path, suffixes: Sequence[str] = images.SUFFIXES) -> list[pathlib.Path]:
-    """One file, or those of a folder; the masks and kernels that `degrade` writes beside its results are no inputs."""
-    if not path.is_dir():
-        if not path.exists():
-            raise ValueError(f"{path} does not exist")
-        return [path]
-    found = sorted(
-        p
-        for p in path.iterdir()
-        if p.suffix.lower() in suffixes and not p.name.startswith(".") and not p.stem.endswith((".mask", ".kernel"))
-    )
-    if not found:
-        raise ValueError(f"{path} holds no file with suffix {', '.join(suffixes)}")
-    return found
+    """One file, or those of a folder."""
+    if path.is_dir():
+        return images.find(path, suffixes=suffixes)
+    if not path.exists():
+        raise ValueError(f"{path} does not exist")
+    return [path]
 
 
 def outputs(
