@@ -84,6 +84,8 @@ def save(
     try:
         with ocp.Checkpointer(_writer()) as checkpointer:
             checkpointer.save(temporary / "params", args=ocp.args.PyTreeSave(arrays))
+        # Orbax writes its path there: the temporary folder's, and no business of whoever gets the weights.
+        (temporary / "params" / "commit_success.txt").write_text("complete\n")
         (temporary / f"{kind}.json").write_text(json.dumps(header, indent=2) + "\n")
         temporary.chmod(0o755)
         if path.exists():

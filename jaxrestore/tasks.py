@@ -134,12 +134,12 @@ def _settings(
     """Complete each method's settings with what all tasks share."""
     shared = {
         "published": {"spgd": {"num_steps": 100}, "dpps": {"num_steps": 1000}, "dps": {"num_steps": 1000}},
-        # Few levels with many likelihood steps each, at a rate that stays: the fewer the levels, the nearer the result
-        # is to the posterior mean, and this prior's own samples are grainy.
+        # SPGD: few levels with many likelihood steps each, at a rate that stays: the fewer the levels, the nearer the
+        # result is to the posterior mean, and this prior's own samples are grainy. Scales are those of 256x256.
         "photo": {
             "spgd": {"num_steps": 3, "warmup_steps": 32, "sigma_max": 10.0, "sigma_min": 0.1, "lr_min_ratio": 1.0},
-            "dpps": {"num_steps": 60},
-            "dps": {"num_steps": 60},
+            "dpps": {"num_steps": 100},
+            "dps": {"num_steps": 100},
         },
     }
     chosen = {"published": published, "photo": photo}
@@ -153,7 +153,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.01,
         _settings(
             published={"spgd": {"learning_rate": 7.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 6.0}, "dpps": {"scale": 10.0}, "dps": {"scale": 10.0}},
+            photo={"spgd": {"learning_rate": 6.0}, "dpps": {"scale": 40.0}, "dps": {"scale": 40.0}},
         ),
     ),
     "gaussian_deblur": TaskDefinition(
@@ -162,7 +162,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.01,
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 10.0}, "dps": {"scale": 10.0}},
+            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 20.0}, "dps": {"scale": 20.0}},
         ),
     ),
     "motion_deblur": TaskDefinition(
@@ -171,7 +171,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.01,
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 10.0}, "dps": {"scale": 10.0}},
+            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 20.0}, "dps": {"scale": 20.0}},
         ),
     ),
     "inpainting_random": TaskDefinition(
@@ -180,7 +180,11 @@ TASKS: dict[str, TaskDefinition] = {
         0.01,
         _settings(
             published={"spgd": {"learning_rate": 2.5}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 0.8}, "dpps": {"scale": 16.0}, "dps": {"scale": 16.0}},
+            photo={
+                "spgd": {"learning_rate": 0.8, "sigma_max": 30.0},
+                "dpps": {"num_steps": 200, "scale": 10.0},
+                "dps": {"num_steps": 200, "scale": 10.0},
+            },
         ),
     ),
     "inpainting_box": TaskDefinition(
@@ -190,7 +194,11 @@ TASKS: dict[str, TaskDefinition] = {
         _settings(
             # The learning rate published for SPGD, 5e-5, does not move the image; 1.0 is this library's.
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 0.8}, "dpps": {"scale": 16.0}, "dps": {"scale": 16.0}},
+            photo={
+                "spgd": {"learning_rate": 0.8, "sigma_max": 30.0},
+                "dpps": {"num_steps": 200, "scale": 10.0},
+                "dps": {"num_steps": 200, "scale": 10.0},
+            },
         ),
     ),
     "phase_retrieval": TaskDefinition(
@@ -199,7 +207,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.05,
         _settings(
             published={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 0.4}},
-            photo={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
+            photo={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 2.0}, "dps": {"scale": 2.0}},
         ),
     ),
     "nonlinear_deblur": TaskDefinition(
@@ -208,7 +216,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.05,
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 10.0}, "dps": {"scale": 10.0}},
+            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 20.0}, "dps": {"scale": 20.0}},
         ),
     ),
     "high_dynamic_range": TaskDefinition(
@@ -272,4 +280,17 @@ def task(
     _checks.not_negative("noise_std", std)
     operator = definition.build(shape, jax.random.key(0) if key is None else key, **options)
     noise = GaussianNoise(jnp.float32(std)) if std else NoNoise()
-    return Task(name, Degradation(operator, noise), definition.settings)
+    settings = {**definition.settings, "photo": _for_size(definition.settings["photo"], shape)}
+    return Task(name, Degradation(operator, noise), settings)
+
+
+def _for_size(settings: Mapping[str, Mapping[str, Any]], shape: Shape) -> dict[str, dict[str, Any]]:
+    """The settings of 256x256 for another size.
+
+    DPS and DPPS move by `scale` along the gradient of a norm, whose length does not depend on the number of pixels: to
+    move each pixel alike, the step must grow with the square root of that number. SPGD's gradient does so by itself.
+    """
+    factor = (shape[0] * shape[1]) ** 0.5 / 256
+    return {
+        method: {k: v * factor if k == "scale" else v for k, v in values.items()} for method, values in settings.items()
+    }
