@@ -75,7 +75,7 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=8)  # each compiles a network
+@settings(max_examples=6)  # each compiles a network
 @given(OPTIONS)
 def test_every_option_gives_a_network_that_depends_on_all_its_inputs(options):
     config = UNetConfig(model_channels=32, num_res_blocks=1, **options)
