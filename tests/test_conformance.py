@@ -11,6 +11,7 @@ from conftest import isotropic, random_mixture
 
 import jaxrestore as jr
 from jaxrestore import operators
+from jaxrestore.operators.neural_blur import blur_shapes
 from jaxrestore.restore import _axes
 
 SHAPE = (8, 8, 3)
@@ -21,6 +22,10 @@ SAMPLERS = {
     "dpps": jr.dpps(num_steps=6, n_max=5),
     "dps": jr.dps(num_steps=6),
 }
+BLUR = {  # a small network of random weights
+    name: 0.1 * jax.random.normal(jax.random.fold_in(KEY, i), shape.shape)
+    for i, (name, shape) in enumerate(blur_shapes(4, 1, 1).items())
+}
 OPERATORS = {
     "SuperResolution": operators.SuperResolution(SHAPE, 2),
     "GaussianBlur": operators.GaussianBlur(SHAPE, 5, 1.0),
@@ -30,6 +35,7 @@ OPERATORS = {
     "HighDynamicRange": operators.HighDynamicRange(SHAPE, 2.0),
     "Denoising": operators.Denoising(SHAPE),
     "Colorization": operators.Colorization(SHAPE),
+    "NonlinearBlur": operators.NonlinearBlur((128, 128, 3), BLUR, operators.random_blur_code(KEY, (128, 128, 3), BLUR)),
 }
 NOISES = {"GaussianNoise": jr.GaussianNoise(0.1), "PoissonNoise": jr.PoissonNoise(1.0), "NoNoise": jr.NoNoise()}
 PRIORS = {"GaussianMixture": random_mixture(shape=SHAPE), "NetworkPrior": None}  # the network comes from its fixture
@@ -136,15 +142,16 @@ class TestSamplers:
 class TestOperators:
     def test_is_a_pytree_that_survives_jit_and_vmap(self, name):
         operator = OPERATORS[name]
-        x = 0.5 * jax.random.normal(KEY, (3, *SHAPE))
+        x = 0.5 * jax.random.normal(KEY, (3, *operator.image_shape))
         together = jax.jit(jax.vmap(lambda op, x: op(x), in_axes=(None, 0)))(operator, x)
         for i in range(3):
             np.testing.assert_allclose(together[i], operator(x[i]), atol=1e-5)
 
     def test_knows_its_shapes(self, name):
         operator = OPERATORS[name]
-        assert operator.image_shape == SHAPE
-        assert operator(jnp.zeros(SHAPE)).shape == operator.measurement_shape
+        shape = operator.image_shape
+        assert shape == ((128, 128, 3) if name == "NonlinearBlur" else SHAPE)
+        assert operator(jnp.zeros(shape)).shape == operator.measurement_shape
         assert isinstance(operator, operators.Operator)
 
     def test_is_immutable(self, name):
@@ -153,13 +160,16 @@ class TestOperators:
             setattr(OPERATORS[name], field, None)
 
     def test_static_fields_hash_so_that_programs_are_reused(self, name):
-        leaves, structure = jax.tree.flatten(OPERATORS[name])
+        operator = OPERATORS[name]
+        leaves, structure = jax.tree.flatten(operator)
         assert isinstance(hash(structure), int)
-        assert jax.tree.unflatten(structure, leaves).image_shape == SHAPE
+        assert jax.tree.unflatten(structure, leaves).image_shape == operator.image_shape
 
     def test_gradients_are_finite(self, name):
-        for x in (jnp.zeros(SHAPE), jax.random.normal(KEY, SHAPE)):
-            assert np.isfinite(jax.grad(lambda x: jnp.sum(OPERATORS[name](x) ** 2))(x)).all()
+        operator = OPERATORS[name]
+        gradient = jax.jit(jax.grad(lambda x: jnp.sum(operator(x) ** 2)))
+        for x in (jnp.zeros(operator.image_shape), jax.random.normal(KEY, operator.image_shape)):
+            assert np.isfinite(gradient(x)).all()
 
 
 @pytest.mark.parametrize("name", NOISES)
