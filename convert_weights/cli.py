@@ -1,6 +1,7 @@
 """The command line: `python -m convert_weights FORMAT SOURCE --out DIR`, also `jaxrestore convert`."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Mapping
@@ -49,11 +50,11 @@ def command() -> None:
 def _target_options(function: Callable[..., None]) -> Callable[..., None]:
     """SOURCE, --out, --dtype and --force, passed on as one `Target`; an existing folder is refused at once."""
 
+    @functools.wraps(function)  # with the options that click has noted on it
     def run(source: pathlib.Path, out: pathlib.Path, dtype: str, force: bool, **options: Any) -> None:
         _store.refuse_existing(out, overwrite=force)
         function(Target(source, out, dtype, force), **options)
 
-    run.__doc__, run.__click_params__ = function.__doc__, getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
     path = click.Path(path_type=pathlib.Path)
     for decorate in reversed(
         (
