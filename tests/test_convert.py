@@ -169,7 +169,7 @@ class TestGuidedDiffusion:
                 with pytest.raises(ConversionError, match=f"no {other} checkpoint"):
                     guided_diffusion.infer_config(state, other)
 
-    @settings(max_examples=4)  # each compiles a network
+    @settings(max_examples=3)  # each compiles a network
     @given(
         options=st.fixed_dictionaries(
             {
@@ -349,7 +349,7 @@ class TestDiffusers:
         x = jax.random.normal(jax.random.key(0), (32, 32, 3))
         assert bool(jnp.isfinite(prior.denoise(x, jnp.float32(0.5))).all())
 
-    @settings(max_examples=4)
+    @settings(max_examples=3)
     @given(
         attention=st.tuples(st.booleans(), st.booleans()),
         resample=st.sampled_from(["conv", "resnet"]),
