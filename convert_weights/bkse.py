@@ -8,8 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from convert_weights.reading import Arrays, ConversionError
-from convert_weights.unet import require
-from jaxrestore._store import is_finite
+from convert_weights.unet import Source, assemble
 from jaxrestore.operators.neural_blur import blur_shapes
 
 _UNUSED = ("kernel_extractor.", "dip_zk.", "dip_kernel.")
@@ -27,23 +26,9 @@ def convert(state: Mapping[str, np.ndarray]) -> Arrays:
     if "feature_extractor.0.weight" not in state:
         raise ConversionError("this is no BKSE network: it lacks feature_extractor.0.weight")
     shapes = blur_shapes(state["feature_extractor.0.weight"].shape[0], front, back)
-    params, problems = {}, []
-    unused = {key for key in state if not key.startswith(_UNUSED)}
-    for name, expected in shapes.items():
-        key = torch_name(name, back)
-        unused.discard(key)
-        if key not in state:
-            problems.append(f"missing {key}")
-            continue
-        value = _channels_last(state[key], transposed=".up." in name)
-        if value.shape != expected.shape:
-            problems.append(f"{key} {tuple(state[key].shape)} does not fit {name} {expected.shape}")
-        elif not is_finite(value):
-            problems.append(f"{key} has values that are not finite")
-        params[name] = value
-    problems += [f"unexpected {key}" for key in sorted(unused)]
-    require(problems, "the state dict is no BKSE blur network")
-    return params
+    origin = {name: _source(name, back) for name in shapes}
+    complaint = "the state dict is no BKSE blur network"
+    return assemble(state, origin, shapes, ignored=lambda key: key.startswith(_UNUSED), complaint=complaint)
 
 
 def torch_name(name: str, back_blocks: int) -> str:
@@ -62,9 +47,11 @@ def torch_name(name: str, back_blocks: int) -> str:
     return f"{root}.{2 * index if path == 'features' else back_blocks + _TRUNK_GAPS[index]}.{leaf}"
 
 
-def _channels_last(value: np.ndarray, *, transposed: bool) -> np.ndarray:
-    if value.ndim != 4:
-        return value
-    if transposed:  # (in, out, h, w); flipped, so that the operator applies an ordinary convolution
-        return value[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
-    return value.transpose(2, 3, 1, 0)
+def _source(name: str, back_blocks: int) -> Source:
+    keys = (torch_name(name, back_blocks),)
+    return Source(keys, _flipped) if ".up." in name else Source(keys)
+
+
+def _flipped(weight: np.ndarray) -> np.ndarray:
+    """A transposed convolution's (in, out, h, w) as the ordinary convolution that the operator applies."""
+    return weight[:, :, ::-1, ::-1].swapaxes(0, 1) if weight.ndim == 4 else weight

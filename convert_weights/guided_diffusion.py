@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convert_weights.reading import Arrays, ConversionError
-from convert_weights.unet import Source, assemble, differences, require, sources
+from convert_weights.unet import Source, assemble, channel_mult, differences, require, sources
 from jaxrestore.priors.config import UNetConfig
+from jaxrestore.priors.network import abstract_params
 
 _TOP = {
     "time_in": "time_embed.0",
@@ -99,7 +100,7 @@ def convert(state: Mapping[str, np.ndarray], config: UNetConfig) -> Arrays:
     Raises:
       ConversionError: If tensors are missing, left over, misshapen or not finite; the text lists them.
     """
-    return assemble(state, origin(config), config)
+    return assemble(state, origin(config), abstract_params(config))
 
 
 def origin(config: UNetConfig) -> dict[str, Source]:
@@ -175,7 +176,7 @@ def _read_fields(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
         names = inputs.get(1 + level * (num_res_blocks + 1), {})
         if "0.out_layers.3.weight" not in names:
             raise ConversionError(f"level {level} has no residual block: tensors are missing")
-        widths.append(names["0.out_layers.3.weight"][0] / model_channels)
+        widths.append(names["0.out_layers.3.weight"][0])
         if "1.qkv.weight" in names:
             attention.append(2**level)
     first = inputs[1]
@@ -185,7 +186,7 @@ def _read_fields(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "in_channels": in_channels,
         "out_channels": out_channels,
         "model_channels": model_channels,
-        "channel_mult": tuple(int(w) if w == int(w) else w for w in widths),
+        "channel_mult": channel_mult(widths, model_channels),
         "num_res_blocks": num_res_blocks,
         "attention_resolutions": tuple(attention),
         "middle_attention": "middle_block.1.qkv.weight" in shapes,

@@ -16,7 +16,7 @@ import numpy as np
 from convert_weights.pickles import read_pickle
 from convert_weights.reading import Arrays, ConversionError, read_state
 from convert_weights.unet import require
-from jaxrestore._store import is_finite
+from jaxrestore._store import find_problems
 from jaxrestore.perceptual import NETWORKS, lpips_shapes
 
 _FLAX = {"alex": "AlexNet_0", "vgg": "VGG16_0"}
@@ -50,7 +50,10 @@ def read_lpips(source: pathlib.Path, network: str, heads: pathlib.Path | None = 
         if heads is None:
             raise ConversionError("torchvision's checkpoint has no heads: give the lpips package's with --heads")
         arrays = _from_torchvision(read_state(source), read_state(heads), network)
-    return _checked(arrays, network)
+    count = len(NETWORKS[network].layers)
+    complaint = f"the weights are not those of LPIPS with {network!r} ({count} convolutions)"
+    require(find_problems(arrays, lpips_shapes(network)), complaint)
+    return arrays
 
 
 def _find(source: pathlib.Path, network: str) -> pathlib.Path | bytes:
@@ -105,19 +108,4 @@ def _from_torchvision(features: Mapping[str, np.ndarray], heads: Mapping[str, np
                 arrays[f"features.conv{i}.{ours}"] = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
     for name, value in heads.items():  # lin0.model.1.weight, (1, channels, 1, 1)
         arrays[f"heads.{name.partition('.')[0].removeprefix('lin')}.weight"] = value.reshape(-1)
-    return arrays
-
-
-def _checked(arrays: Arrays, network: str) -> Arrays:
-    expected = lpips_shapes(network)
-    problems = [f"missing {name}" for name in expected if name not in arrays]
-    problems += [f"unexpected {name}" for name in sorted(set(arrays) - set(expected))]
-    for name in expected:
-        if name in arrays and arrays[name].shape != expected[name].shape:
-            problems.append(f"{name} has shape {arrays[name].shape}, expected {expected[name].shape}")
-        elif name in arrays and not is_finite(arrays[name]):
-            problems.append(f"{name} has values that are not finite")
-    require(
-        problems, f"the weights are not those of LPIPS with {network!r} ({len(NETWORKS[network].layers)} convolutions)"
-    )
     return arrays

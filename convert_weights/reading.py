@@ -26,7 +26,8 @@ def read_state(path: pathlib.Path, *, container: str | None = None) -> Arrays:
 
     Args:
       path: File.
-      container: Entry that holds the weights where a checkpoint has several, e.g. "ema"; None takes the only one.
+      container: Entry that holds the weights where a checkpoint has several, e.g. "ema"; None takes
+        the first of `CONTAINERS` that is there.
 
     Returns:
       Name -> array in PyTorch's layout; read-only views of the mapped file where the format allows it.

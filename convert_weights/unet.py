@@ -1,6 +1,6 @@
 """What all UNet formats share: where this library's parameters come from in a state dict."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,43 +93,44 @@ def sources(
 def assemble(
     state: Mapping[str, np.ndarray],
     origin: Mapping[str, Source],
-    config: UNetConfig,
+    expected: Mapping[str, Any],
     *,
     ignored: Callable[[str], bool] = lambda key: False,
+    complaint: str = "the state dict does not fit the configuration",
 ) -> Arrays:
-    """The parameters of a network of `config`, renamed and transposed; dtypes are kept.
+    """The parameters of a network, renamed and transposed; dtypes are kept.
 
     Args:
       state: Name -> array, as PyTorch stores it (convolutions (out, in, h, w), linear layers (out, in)).
       origin: Where each parameter comes from.
-      config: Of the network.
+      expected: Shape of each parameter.
       ignored: Tells of a name in `state` whether it may be left over.
+      complaint: Beginning of the error's text.
 
     Raises:
       ConversionError: If tensors are missing, left over, misshapen or not finite; the text lists them.
     """
     params, problems = {}, []
     unused = {key for key in state if not ignored(key)}
-    for name, expected in abstract_params(config).items():
+    for name, parameter in expected.items():
         keys, combine = origin[name]
         unused.difference_update(keys)
         if missing := [key for key in keys if key not in state]:
             problems += [f"missing {key}" for key in missing]
             continue
         try:
-            value = to_channels_last(combine(*(state[key] for key in keys)), expected.shape, name)
+            value = to_channels_last(combine(*(state[key] for key in keys)), parameter.shape, name)
         except ValueError:
             value = None
-        if value is None or value.shape != expected.shape:
+        if value is None or value.shape != parameter.shape:
             shapes = ", ".join(f"{key} {tuple(state[key].shape)}" for key in keys)
-            problems.append(f"{shapes} does not fit {name} {expected.shape}")
+            problems.append(f"{shapes} does not fit {name} {parameter.shape}")
         elif not is_finite(value):
             problems.append(f"{', '.join(keys)} has values that are not finite")
         else:
             params[name] = value
     problems += [f"unexpected {key}" for key in sorted(unused)]
-    if problems:
-        raise ConversionError(f"the state dict does not fit the configuration: {summary(problems, 12)}")
+    require(problems, complaint)
     return params
 
 
@@ -141,6 +142,12 @@ def to_channels_last(value: np.ndarray, shape: tuple[int, ...], name: str) -> np
         return value.transpose(2, 3, 1, 0)
     value = value[..., 0] if value.ndim == 3 else value  # 1-D convolutions of attention are (out, in, 1)
     return value.T[None, None] if len(shape) == 4 else value.T
+
+
+def channel_mult(widths: Sequence[int], model_channels: int) -> tuple[float, ...]:
+    """`UNetConfig.channel_mult` for the channels of each level; integers where they are."""
+    ratios = [width / model_channels for width in widths]
+    return tuple(int(ratio) if ratio == int(ratio) else ratio for ratio in ratios)
 
 
 def require(problems: list[str], what: str) -> None:

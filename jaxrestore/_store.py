@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 VERSION = 1
-Arrays = dict[str, np.ndarray]
 
 
 class WeightsError(ValueError):
@@ -34,10 +34,8 @@ def checksum(params: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def check(
-    params: Mapping[str, Any], expected: Mapping[str, Any], where: str, error: type[WeightsError] = WeightsError
-) -> None:
-    """Raise an error that lists missing, unexpected, misshapen and non-finite arrays; `expected` has shapes only."""
+def find_problems(params: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """What is missing, unexpected, misshapen or not finite among arrays; `expected` has shapes only."""
     problems = [f"missing {name}" for name in sorted(set(expected) - set(params))]
     problems += [f"unexpected {name}" for name in sorted(set(params) - set(expected))]
     for name in sorted(set(params) & set(expected)):
@@ -45,7 +43,11 @@ def check(
             problems.append(f"{name} has shape {tuple(params[name].shape)}, expected {tuple(expected[name].shape)}")
         elif not is_finite(params[name]):
             problems.append(f"{name} has values that are not finite")
-    if problems:
+    return problems
+
+
+def _check(params: Mapping[str, Any], expected: Mapping[str, Any], where: str, error: type[WeightsError]) -> None:
+    if problems := find_problems(params, expected):
         raise error(f"the parameters of {where} do not fit its configuration: {summary(problems)}")
 
 
@@ -63,19 +65,23 @@ def save(
     path: str | os.PathLike[str],
     kind: str,
     params: Mapping[str, Any],
+    expected: Mapping[str, Any],
     description: Mapping[str, Any],
     *,
     overwrite: bool = False,
+    error: type[WeightsError] = WeightsError,
 ) -> pathlib.Path:
     """Write a folder of weights; dtypes are kept. An existing folder stays until the new one is complete.
 
     Raises:
       FileExistsError: If `path` exists and `overwrite` is False.
+      WeightsError: If the arrays do not have the names and shapes of `expected`, or some are not finite.
     """
     import orbax.checkpoint as ocp  # 1 s to import, needed here only
 
-    path = pathlib.Path(path).absolute()
     refuse_existing(path, overwrite=overwrite)
+    _check(params, expected, str(path), error)
+    path = pathlib.Path(path).absolute()
     arrays = {name: np.asarray(a) for name, a in params.items()}
     header = {"format": f"jaxrestore-{kind}", "version": VERSION, **description, "sha256": checksum(arrays)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,8 +149,8 @@ def read_header(
 
 def read_params(
     path: pathlib.Path, header: Mapping[str, Any], expected: Mapping[str, Any], error: type[WeightsError] = WeightsError
-) -> Arrays:
-    """The arrays of a folder, checked against the shapes of `expected` and the checksum of the header.
+) -> dict[str, jax.Array]:
+    """The arrays of a folder in float32, checked against the shapes of `expected` and the checksum of the header.
 
     Raises:
       WeightsError: If they cannot be read, or differ from what was written; the text lists what differs.
@@ -159,7 +165,7 @@ def read_params(
     except Exception as problem:  # Orbax and TensorStore raise many kinds; all mean that the files cannot be read
         raise error(f"{path / 'params'} cannot be read ({problem}); copy or convert it again") from problem
     params = {key: np.asarray(value) for key, value in params.items()}
-    check(params, expected, str(path), error)
+    _check(params, expected, str(path), error)
     if checksum(params) != header["sha256"]:
         raise error(f"{path} is damaged: its parameters do not have the recorded checksum; copy it again")
-    return params
+    return {key: jnp.asarray(value, jnp.float32) for key, value in params.items()}

@@ -94,8 +94,7 @@ def load_lpips(path: str | os.PathLike[str] | None = None) -> LPIPSParams:
                 return {name: jnp.asarray(stored[name], jnp.float32) for name in stored.files}
         folder = pathlib.Path(path).absolute()
         header = _store.read_header(folder, "lpips", {"network"})
-        params = _store.read_params(folder, header, lpips_shapes(header["network"]))
-        return {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
+        return _store.read_params(folder, header, lpips_shapes(header["network"]))
 
 
 def save_lpips(
@@ -113,9 +112,8 @@ def save_lpips(
       jaxrestore.WeightsError: If the weights are not those of the network.
     """
     _checks.one_of("network", network, tuple(NETWORKS))
-    _store.refuse_existing(path, overwrite=overwrite)
-    _store.check(params, lpips_shapes(network), str(path))
-    return _store.save(path, "lpips", params, {"network": network, "info": info or {}}, overwrite=overwrite)
+    description = {"network": network, "info": info or {}}
+    return _store.save(path, "lpips", params, lpips_shapes(network), description, overwrite=overwrite)
 
 
 def lpips(a: jax.Array, b: jax.Array, params: LPIPSParams | None = None, *, variant: str = "alex") -> jax.Array:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxrestore import _checks, _store
 from jaxrestore._conv import conv2d
@@ -186,10 +185,9 @@ def save_nonlinear_blur(
       FileExistsError: If `path` exists and `overwrite` is False.
       jaxrestore.WeightsError: If the weights are not those of a `NonlinearBlur`.
     """
-    _store.refuse_existing(path, overwrite=overwrite)
     config = describe_blur(params)
-    _store.check(params, blur_shapes(**config), str(path))
-    return _store.save(path, "blur", params, {"config": config, "info": info or {}}, overwrite=overwrite)
+    description = {"config": config, "info": info or {}}
+    return _store.save(path, "blur", params, blur_shapes(**config), description, overwrite=overwrite)
 
 
 def load_nonlinear_blur(path: str | os.PathLike[str]) -> BlurParams:
@@ -200,5 +198,4 @@ def load_nonlinear_blur(path: str | os.PathLike[str]) -> BlurParams:
     """
     path = pathlib.Path(path).absolute()
     header = _store.read_header(path, "blur", {"config"})
-    params = _store.read_params(path, header, blur_shapes(**header["config"]))
-    return {name: jnp.asarray(np.asarray(value), jnp.float32) for name, value in params.items()}
+    return _store.read_params(path, header, blur_shapes(**header["config"]))

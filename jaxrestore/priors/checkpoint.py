@@ -46,15 +46,14 @@ def save_prior(
       FileExistsError: If `path` exists and `overwrite` is False.
       PriorError: If the parameters do not belong to the configuration, or some are not finite.
     """
-    _store.refuse_existing(path, overwrite=overwrite)
-    _store.check(prior.params, abstract_params(prior.config), str(path), PriorError)
     description = {
         "parametrization": prior.parametrization,
         "noise_schedule": prior.noise_schedule,
         "config": dataclasses.asdict(prior.config),
         "info": info or {},
     }
-    return _store.save(path, "prior", prior.params, description, overwrite=overwrite)
+    shapes = abstract_params(prior.config)
+    return _store.save(path, "prior", prior.params, shapes, description, overwrite=overwrite, error=PriorError)
 
 
 def load_prior(name: str | os.PathLike[str], *, dtype: str | None = None, remat: bool = False) -> NetworkPrior:
@@ -78,9 +77,8 @@ def load_prior(name: str | os.PathLike[str], *, dtype: str | None = None, remat:
     config = UNetConfig(**header["config"])
     params = _store.read_params(path, header, abstract_params(config), PriorError)
     config = dataclasses.replace(config, dtype=dtype or config.dtype, remat=remat)
-    leaves: Params = {key: jnp.asarray(value, jnp.float32) for key, value in params.items()}
     return NetworkPrior(
-        leaves,
+        params,
         config=config,
         parametrization=header["parametrization"],
         noise_schedule=header.get("noise_schedule", "linear"),  # folders of the first release lack it
