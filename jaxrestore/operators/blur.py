@@ -9,6 +9,7 @@ import numpy as np
 from jaxrestore import _checks
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase, set_shape
+from jaxrestore.operators.spectral import SVD, separable_svd
 
 
 def _check_reach(height: int, width: int, sizes: tuple[int, int]) -> None:
@@ -54,10 +55,17 @@ class GaussianBlur(OperatorBase):
             raise ValueError(f"kernel_size is {self.kernel_size}, expected an odd number: an even kernel has no centre")
         _check_reach(*self.image_shape[:2], (self.kernel_size, self.kernel_size))
 
-    def _apply(self, x: jax.Array) -> jax.Array:
+    def svd(self) -> SVD:
+        """From the decompositions of the two axes."""
+        rows, columns = self._matrices()
+        return separable_svd(rows, columns, self.image_shape)
+
+    def _matrices(self) -> tuple[np.ndarray, np.ndarray]:
         kernel = gaussian_kernel(self.kernel_size, self.std)
-        height, width, _ = self.image_shape
-        rows, columns = (jnp.asarray(_reflected_matrix(n, kernel), x.dtype) for n in (height, width))
+        return (_reflected_matrix(self.image_shape[0], kernel), _reflected_matrix(self.image_shape[1], kernel))
+
+    def _apply(self, x: jax.Array) -> jax.Array:
+        rows, columns = (jnp.asarray(m, x.dtype) for m in self._matrices())
         return jnp.einsum("ih,hwc,jw->ijc", rows, x, columns, precision="highest")
 
 

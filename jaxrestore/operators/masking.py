@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxrestore import _checks
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase
+from jaxrestore.operators.spectral import SVD
 
 
 @pytree
@@ -29,9 +30,17 @@ class Inpainting(OperatorBase):
             raise ValueError(f"mask has shape {shape}, expected (H, W, 1) or (H, W, {self.channels})")
         return (shape[0], shape[1], self.channels)
 
+    def svd(self) -> SVD:
+        """The mask itself: pixels are its singular vectors."""
+        mask = self._mask()
+        return SVD(jnp.abs(mask), lambda x: x, lambda c: c, lambda y: jnp.sign(mask) * y)
+
     def _apply(self, x: jax.Array) -> jax.Array:
+        return x * self._mask().astype(x.dtype)
+
+    def _mask(self) -> jax.Array:
         mask = self.mask if self.mask.ndim == 3 else self.mask[..., None]
-        return x * mask.astype(x.dtype)
+        return mask.astype(jnp.float32)
 
 
 def random_mask(key: jax.Array, image_shape: tuple[int, int, int], rate: float = 0.8) -> jax.Array:

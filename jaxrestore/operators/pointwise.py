@@ -4,10 +4,12 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrestore import _checks
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase, set_shape
+from jaxrestore.operators.spectral import SVD
 
 
 @pytree
@@ -18,6 +20,10 @@ class Denoising(OperatorBase):
 
     def __post_init__(self) -> None:
         set_shape(self)
+
+    def svd(self) -> SVD:
+        """All singular values are 1."""
+        return SVD(jnp.ones((1, 1, 1)), lambda x: x, lambda c: c, lambda y: y)
 
     def _apply(self, x: jax.Array) -> jax.Array:
         return x
@@ -31,6 +37,22 @@ class Colorization(OperatorBase):
 
     def __post_init__(self) -> None:
         set_shape(self)
+
+    def svd(self) -> SVD:
+        """Grey has the singular value C^-1/2; the other C - 1 directions of colour are not measured."""
+        channels = self.image_shape[2]
+        _, values, right = np.linalg.svd(np.full((1, channels), 1.0 / channels))
+        # The sign of the only left singular vector is put into the right ones: U = 1.
+        basis = jnp.asarray(right * np.sign(right[0, 0]), jnp.float32)
+
+        def measured(y: jax.Array) -> jax.Array:
+            return jnp.pad(y, ((0, 0), (0, 0), (0, channels - 1)))
+
+        def turn(matrix: jax.Array, x: jax.Array) -> jax.Array:
+            return jnp.einsum("dc,hwc->hwd", matrix, x, precision="highest")
+
+        padded = jnp.pad(jnp.asarray(values, jnp.float32), (0, channels - 1))
+        return SVD(padded, lambda x: turn(basis, x), lambda c: turn(basis.T, c), measured)
 
     def _apply(self, x: jax.Array) -> jax.Array:
         return x.mean(-1, keepdims=True)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxrestore import _checks
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase, set_shape
+from jaxrestore.operators.spectral import SVD, separable_svd
 
 KERNELS = ("bicubic", "average")
 
@@ -64,6 +65,14 @@ class SuperResolution(OperatorBase):
                 f"factor {self.factor} does not divide the image sides {height}x{width}; crop the image to "
                 f"{height - height % self.factor}x{width - width % self.factor}"
             )
+
+    def svd(self) -> SVD:
+        """From the decompositions of the two axes."""
+        if self.kernel == "average":
+            matrices = [np.kron(np.eye(n // self.factor), np.ones(self.factor) / self.factor) for n in self.image_shape[:2]]
+        else:
+            matrices = [bicubic_matrix(n, self.factor) for n in self.image_shape[:2]]
+        return separable_svd(*matrices, self.image_shape)
 
     def _apply(self, x: jax.Array) -> jax.Array:
         height, width, channels = self.image_shape

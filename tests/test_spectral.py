@@ -1,0 +1,113 @@
+"""Decompositions and inverses of operators against dense linear algebra."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrestore import operators
+from jaxrestore.operators.spectral import find_svd
+from jaxrestore.priors.mixture import dense_matrix
+
+SHAPE = (12, 8, 3)
+KEY = jax.random.key(0)
+OPERATORS = {
+    "bicubic": operators.SuperResolution(SHAPE, 2),
+    "average": operators.SuperResolution(SHAPE, 4, kernel="average"),
+    "gaussian": operators.GaussianBlur(SHAPE, 7, 0.8),
+    "motion": operators.MotionBlur(SHAPE, operators.motion_kernel(KEY, 5, 0.3)),
+    "mask": operators.Inpainting(operators.random_mask(KEY, SHAPE, 0.5)),
+    "soft_mask": operators.Inpainting(jax.random.uniform(KEY, SHAPE, minval=-1.0)),
+    "denoising": operators.Denoising(SHAPE),
+    "grey": operators.Colorization(SHAPE),
+    "matrix": operators.LinearMap.from_matrix(SHAPE, np.random.default_rng(0).standard_normal((40, 288))),
+}
+
+
+class Blind:
+    """An operator without its decomposition, so that conjugate gradients have to do."""
+
+    def __init__(self, operator):
+        self.operator, self.image_shape = operator, operator.image_shape
+
+    def __call__(self, x):
+        return self.operator(x)
+
+
+def problem(name):
+    operator = OPERATORS[name]
+    matrix = dense_matrix(operator)
+    y = jax.random.normal(jax.random.fold_in(KEY, 1), operator.measurement_shape)
+    return operator, matrix, y, np.asarray(y, np.float64).ravel()
+
+
+@pytest.mark.parametrize("name", [n for n in OPERATORS if find_svd(OPERATORS[n])])
+class TestSVD:
+    def test_has_the_singular_values_of_the_matrix(self, name):
+        operator, matrix, _, _ = problem(name)
+        svd = operator.svd()
+        values = np.broadcast_to(svd.values, svd.analyze(jnp.zeros(SHAPE)).shape).ravel()
+        expected = np.zeros(values.size)
+        expected[: min(matrix.shape)] = np.linalg.svd(matrix, compute_uv=False)
+        np.testing.assert_allclose(np.sort(values)[::-1], expected, atol=1e-5)
+
+    def test_takes_the_operator_apart(self, name):
+        """U^T A x = S V^T x where A measures, and V is orthogonal."""
+        operator, _, _, _ = problem(name)
+        svd = operator.svd()
+        x = jax.random.normal(KEY, SHAPE)
+        np.testing.assert_allclose(svd.measured(operator(x)), svd.values * svd.analyze(x), atol=1e-4)
+        np.testing.assert_allclose(svd.synthesize(svd.analyze(x)), x, atol=1e-5)
+        np.testing.assert_allclose(jnp.linalg.norm(svd.analyze(x).ravel()), jnp.linalg.norm(x.ravel()), rtol=1e-5)
+
+
+# Conjugate gradients square the condition number: where that is large, float32 has few digits left.
+CASES = [(name, False, 1e-3) for name in OPERATORS] + [("average", True, 1e-3), ("mask", True, 1e-3), ("grey", True, 1e-3)]
+
+
+@pytest.mark.parametrize(("name", "blind", "tolerance"), CASES)
+def test_pseudo_inverse(name, blind, tolerance):
+    operator, matrix, _, _ = problem(name)
+    y = operator(jax.random.normal(KEY, SHAPE))  # in the range: what is out of it is amplified by rounding alone
+    expected = np.linalg.pinv(matrix, rcond=1e-4) @ np.asarray(y, np.float64).ravel()
+    result = operators.pseudo_inverse(Blind(operator) if blind else operator, y)
+    if name in ("motion", "gaussian"):  # badly conditioned: the measurement is met, the image less exactly
+        np.testing.assert_allclose(operator(result), y, atol=2e-3)
+    else:
+        np.testing.assert_allclose(result.ravel(), expected, atol=tolerance * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("rho", [0.01, 1.0])
+@pytest.mark.parametrize("blind", [False, True])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_proximal_step(name, blind, rho):
+    operator, matrix, y, flat = problem(name)
+    z = jax.random.normal(jax.random.fold_in(KEY, 2), SHAPE)
+    expected = np.linalg.solve(
+        matrix.T @ matrix + rho * np.eye(matrix.shape[1]), matrix.T @ flat + rho * np.asarray(z, np.float64).ravel()
+    )
+    result = jax.jit(lambda r: operators.proximal_step(Blind(operator) if blind else operator, y, z, r))(rho)
+    np.testing.assert_allclose(result.ravel(), expected, atol=3e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("noise_variance", [0.04, 1.0])
+@pytest.mark.parametrize("blind", [False, True])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_likelihood_pull(name, blind, noise_variance):
+    operator, matrix, y, flat = problem(name)
+    covariance = 0.7 * matrix @ matrix.T + noise_variance * np.eye(len(matrix))
+    expected = matrix.T @ np.linalg.solve(covariance, flat)
+    result = operators.likelihood_pull(Blind(operator) if blind else operator, y, 0.7, noise_variance)
+    np.testing.assert_allclose(result.ravel(), expected, atol=3e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["average", "mask", "grey", "matrix"])
+def test_without_noise_the_pull_is_the_pseudo_inverse(name):
+    operator, _, y, _ = problem(name)
+    pull = operators.likelihood_pull(operator, y, 2.0, 0.0)
+    np.testing.assert_allclose(2.0 * pull, operators.pseudo_inverse(operator, y), atol=1e-4)
+
+
+def test_a_matrix_of_the_wrong_shape_is_refused():
+    with pytest.raises(ValueError, match=r"matrix has shape \(4, 5\), expected \(m, 288\)"):
+        operators.LinearMap.from_matrix(SHAPE, np.zeros((4, 5)))
