@@ -19,8 +19,15 @@ from jaxrestore.restore import restore_batches as restore_batches
 from jaxrestore.samplers import Sampler as Sampler
 from jaxrestore.samplers import SampleResult as SampleResult
 from jaxrestore.samplers import adaptive_directional_momentum as adaptive_directional_momentum
+from jaxrestore.samplers import daps as daps
+from jaxrestore.samplers import ddnm as ddnm
+from jaxrestore.samplers import ddrm as ddrm
+from jaxrestore.samplers import diffpir as diffpir
 from jaxrestore.samplers import dpps as dpps
 from jaxrestore.samplers import dps as dps
+from jaxrestore.samplers import mmps as mmps
+from jaxrestore.samplers import pigdm as pigdm
+from jaxrestore.samplers import reddiff as reddiff
 from jaxrestore.samplers import spgd as spgd
 from jaxrestore.tasks import TASKS as TASKS
 from jaxrestore.tasks import Task as Task

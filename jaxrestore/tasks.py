@@ -8,7 +8,7 @@ inpainting, and carried over to the other tasks by the size of their operators.
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,9 +17,21 @@ import jax.numpy as jnp
 from jaxrestore import _checks, operators
 from jaxrestore.degradation import Degradation
 from jaxrestore.noise import GaussianNoise, NoNoise
-from jaxrestore.samplers import Sampler, dpps, dps, spgd
+from jaxrestore.samplers import Sampler, daps, ddnm, ddrm, diffpir, dpps, dps, mmps, pigdm, reddiff, spgd
 
-METHODS: Mapping[str, Callable[..., Sampler]] = {"spgd": spgd, "dpps": dpps, "dps": dps}
+METHODS: Mapping[str, Callable[..., Sampler]] = {
+    "spgd": spgd,
+    "dpps": dpps,
+    "dps": dps,
+    "diffpir": diffpir,
+    "ddnm": ddnm,
+    "ddrm": ddrm,
+    "pigdm": pigdm,
+    "mmps": mmps,
+    "daps": daps,
+    "reddiff": reddiff,
+}
+LINEAR_ONLY = ("diffpir", "ddnm", "ddrm", "pigdm")
 SETTINGS = ("published", "photo")
 
 Shape = tuple[int, int, int]
@@ -116,34 +128,59 @@ class Task:
         """The method's sampler with the settings of a set, some of them replaced.
 
         Args:
-          method: One of `jaxrestore.tasks.METHODS`: "spgd", "dpps", "dps".
+          method: One of `jaxrestore.tasks.METHODS`: "spgd", "dpps", "dps", ...
           settings: "published" for the papers' networks, "photo" for the bundled prior.
           **overrides: Keyword arguments of the method's factory.
 
         Raises:
-          ValueError: If method or set is unknown.
+          ValueError: If method or set is unknown, or the method cannot do this task.
         """
         _checks.one_of("method", method, tuple(METHODS))
         _checks.one_of("settings", settings, SETTINGS)
+        if method not in self.settings[settings]:
+            needs = "linear operators" if method in LINEAR_ONLY else "what this operator does not have"
+            able = ", ".join(self.settings[settings])
+            raise ValueError(f"{method} cannot do {self.name}: it needs {needs}; expected one of {able}")
         return METHODS[method](**{**self.settings[settings][method], **overrides})
 
 
+# What the tasks share. "published" are the papers' own; "photo" is for a small prior, on a CPU.
+_SHARED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "published": {
+        "spgd": {"num_steps": 100},
+        "dpps": {"num_steps": 1000},
+        "dps": {"num_steps": 1000},
+        "diffpir": {"num_steps": 100},
+        "ddnm": {"num_steps": 100},
+        "ddrm": {"num_steps": 20},
+        "pigdm": {"num_steps": 100},
+        "mmps": {"num_steps": 100},
+        "daps": {"num_steps": 200},
+        "reddiff": {"num_steps": 1000},
+    },
+    # SPGD: few levels with many likelihood steps each, at a rate that stays: the fewer the levels, the nearer the
+    # result is to the posterior mean, and this prior's own samples are grainy. Scales are those of 256x256.
+    "photo": {
+        "spgd": {"num_steps": 3, "warmup_steps": 32, "sigma_max": 10.0, "sigma_min": 0.1, "lr_min_ratio": 1.0},
+        "dpps": {"num_steps": 100},
+        "dps": {"num_steps": 100},
+        "diffpir": {"num_steps": 50},
+        "ddnm": {"num_steps": 50},
+        "ddrm": {"num_steps": 20},
+        "pigdm": {"num_steps": 50},
+        "mmps": {"num_steps": 50},
+        "daps": {"num_steps": 30, "ode_steps": 3, "langevin_steps": 50},
+        "reddiff": {"num_steps": 200},
+    },
+}
+
+
 def _settings(
-    *, published: Mapping[str, Mapping[str, Any]], photo: Mapping[str, Mapping[str, Any]]
+    *, published: Mapping[str, Mapping[str, Any]], photo: Mapping[str, Mapping[str, Any]], without: Sequence[str] = ()
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Complete each method's settings with what all tasks share."""
-    shared = {
-        "published": {"spgd": {"num_steps": 100}, "dpps": {"num_steps": 1000}, "dps": {"num_steps": 1000}},
-        # SPGD: few levels with many likelihood steps each, at a rate that stays: the fewer the levels, the nearer the
-        # result is to the posterior mean, and this prior's own samples are grainy. Scales are those of 256x256.
-        "photo": {
-            "spgd": {"num_steps": 3, "warmup_steps": 32, "sigma_max": 10.0, "sigma_min": 0.1, "lr_min_ratio": 1.0},
-            "dpps": {"num_steps": 100},
-            "dps": {"num_steps": 100},
-        },
-    }
+    """Complete each method's settings with what all tasks share; `without` names methods that cannot do the task."""
     chosen = {"published": published, "photo": photo}
-    return {s: {m: {**shared[s][m], **chosen[s][m]} for m in METHODS} for s in SETTINGS}
+    return {s: {m: {**_SHARED[s][m], **chosen[s].get(m, {})} for m in METHODS if m not in without} for s in SETTINGS}
 
 
 TASKS: dict[str, TaskDefinition] = {
@@ -172,6 +209,7 @@ TASKS: dict[str, TaskDefinition] = {
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
             photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 20.0}, "dps": {"scale": 20.0}},
+            without=("ddrm",),  # a reflected motion blur has no decomposition in closed form
         ),
     ),
     "inpainting_random": TaskDefinition(
@@ -179,7 +217,12 @@ TASKS: dict[str, TaskDefinition] = {
         _inpainting_random,
         0.01,
         _settings(
-            published={"spgd": {"learning_rate": 2.5}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
+            published={
+                "spgd": {"learning_rate": 2.5},
+                "dpps": {"scale": 1.0},
+                "dps": {"scale": 1.0},
+                "diffpir": {"num_steps": 20, "zeta": 1.0},
+            },
             photo={
                 "spgd": {"learning_rate": 0.8, "sigma_max": 30.0},
                 "dpps": {"num_steps": 200, "scale": 10.0},
@@ -193,7 +236,12 @@ TASKS: dict[str, TaskDefinition] = {
         0.05,
         _settings(
             # The learning rate published for SPGD, 5e-5, does not move the image; 1.0 is this library's.
-            published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
+            published={
+                "spgd": {"learning_rate": 1.0},
+                "dpps": {"scale": 1.0},
+                "dps": {"scale": 1.0},
+                "diffpir": {"num_steps": 20, "zeta": 1.0},
+            },
             photo={
                 "spgd": {"learning_rate": 0.8, "sigma_max": 30.0},
                 "dpps": {"num_steps": 200, "scale": 10.0},
@@ -206,8 +254,14 @@ TASKS: dict[str, TaskDefinition] = {
         _phase_retrieval,
         0.05,
         _settings(
-            published={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 0.4}},
+            published={
+                "spgd": {"learning_rate": 2.0},
+                "dpps": {"scale": 0.4},
+                "dps": {"scale": 0.4},
+                "daps": {"learning_rate": 5e-5},
+            },
             photo={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 2.0}, "dps": {"scale": 2.0}},
+            without=LINEAR_ONLY,
         ),
     ),
     "nonlinear_deblur": TaskDefinition(
@@ -217,6 +271,7 @@ TASKS: dict[str, TaskDefinition] = {
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
             photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 20.0}, "dps": {"scale": 20.0}},
+            without=LINEAR_ONLY,
         ),
     ),
     "high_dynamic_range": TaskDefinition(
@@ -226,6 +281,7 @@ TASKS: dict[str, TaskDefinition] = {
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
             photo={"spgd": {"learning_rate": 0.2}, "dpps": {"scale": 5.0}, "dps": {"scale": 5.0}},
+            without=LINEAR_ONLY,
         ),
     ),
     "denoising": TaskDefinition(

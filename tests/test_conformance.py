@@ -21,6 +21,13 @@ SAMPLERS = {
     "spgd": jr.spgd(num_steps=6, warmup_steps=2, learning_rate=0.05),
     "dpps": jr.dpps(num_steps=6, n_max=5),
     "dps": jr.dps(num_steps=6),
+    "diffpir": jr.diffpir(num_steps=6),
+    "ddnm": jr.ddnm(num_steps=6),
+    "ddrm": jr.ddrm(num_steps=6),
+    "pigdm": jr.pigdm(num_steps=6),
+    "mmps": jr.mmps(num_steps=6, solver_steps=2),
+    "daps": jr.daps(num_steps=6, ode_steps=2, langevin_steps=5, tau=0.05, learning_rate=5e-4),
+    "reddiff": jr.reddiff(num_steps=6),
 }
 BLUR = {  # a small network of random weights
     name: 0.1 * jax.random.normal(jax.random.fold_in(KEY, i), shape.shape)
@@ -35,6 +42,7 @@ OPERATORS = {
     "HighDynamicRange": operators.HighDynamicRange(SHAPE, 2.0),
     "Denoising": operators.Denoising(SHAPE),
     "Colorization": operators.Colorization(SHAPE),
+    "LinearMap": operators.LinearMap.from_matrix(SHAPE, np.random.default_rng(0).standard_normal((50, 192)) / 14),
     "NonlinearBlur": operators.NonlinearBlur((128, 128, 3), BLUR, operators.random_blur_code(KEY, (128, 128, 3), BLUR)),
 }
 NOISES = {"GaussianNoise": jr.GaussianNoise(0.1), "PoissonNoise": jr.PoissonNoise(1.0), "NoNoise": jr.NoNoise()}
@@ -49,7 +57,7 @@ def test_no_newcomer_is_missing():
     functions = {n: f for n, f in vars(jr).items() if inspect.isfunction(f)}
     assert {n for n, f in functions.items() if f.__annotations__.get("return") is jr.Sampler} == set(SAMPLERS)
     assert set(jr.tasks.METHODS) == set(SAMPLERS)
-    classes = {n for n, c in vars(operators).items() if inspect.isclass(c) and n != "Operator"}
+    classes = {n for n, c in vars(operators).items() if inspect.isclass(c) and n not in ("Operator", "SVD")}
     assert classes == set(OPERATORS)
     assert {n for n, c in vars(jr).items() if n.endswith("Noise") and inspect.isclass(c)} == set(NOISES)
     assert {n for n, c in vars(jr.priors).items() if hasattr(c, "denoise") and n != "Prior"} == set(PRIORS)

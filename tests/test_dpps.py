@@ -6,8 +6,9 @@ from conftest import Golden, golden_operator, isotropic, relative_error
 
 import jaxrestore as jr
 from jaxrestore import schedules
-from jaxrestore.samplers.ancestral import GuidedMean, aligned_start, guided_mean
+from jaxrestore.samplers.ancestral import ReverseStep, aligned_start, guided
 from jaxrestore.samplers.dpps import candidate_counts, select_candidate
+from jaxrestore.samplers.dps import residual_norm
 
 TASKS = ["super_resolution_x4", "gaussian_blur_9_1.5", "inpainting_random"]
 
@@ -21,17 +22,18 @@ class Replay:
         self.operator = golden_operator(self.golden, task)
         self.y, self.prior = self.golden["y"], prior
         self.counts = candidate_counts(self.schedule, self.golden.config["n_max"])
-        scale = self.golden.config["scale"]
+        process = guided(residual_norm, self.schedule, scale=self.golden.config["scale"], clip=True)
 
         @jax.jit
         def step(prior, x, t, noise, count):
             degradation = jr.Degradation(self.operator, jr.NoNoise())
-            guided = guided_mean(x, t, prior, degradation, self.y, schedule=self.schedule, scale=scale)
+            reverse, _ = process.step(x, t, process.init(degradation), prior, degradation, self.y)
             abar_previous = jnp.asarray(self.schedule.abar_previous, jnp.float32)[t]
             chosen = select_candidate(
-                guided, self.operator, self.y, abar_previous, count, lambda k: noise[k], chunk_size=4
+                reverse, self.operator, self.y, abar_previous, count, lambda k: noise[k], chunk_size=4
             )
-            return guided, chosen
+            found = {"log_variance": 2 * jnp.log(reverse.spread(jnp.ones_like(x))), **reverse._asdict()}
+            return {name: a for name, a in found.items() if name != "spread"}, chosen
 
         self._step = step
 
@@ -55,18 +57,18 @@ def test_each_step_is_the_published_one(adm_tiny, task):
     replay = Replay(task, adm_tiny)
     golden, x = replay.golden, replay.start()
     for i in range(12):
-        guided, chosen = replay.step(i, x)
+        reverse, chosen = replay.step(i, x)
         assert int(replay.counts[11 - i]) == golden.raw("n")[i]
         assert int(replay.schedule.timesteps[11 - i]) == golden.raw("timestep")[i]
         assert relative_error(chosen.x, golden["x"][i]) < 1e-4
-        assert relative_error(guided.gradient, golden["grad"][i]) < 3e-4
+        assert relative_error(reverse["gradient"], golden["grad"][i]) < 3e-4
         if i < 11:
             assert int(chosen.best) == golden.raw("best")[i]
             np.testing.assert_allclose(chosen.cost, golden.raw("cost")[i, int(chosen.best)], rtol=1e-5)
         if i < 3:
-            for ours, theirs in {"log_variance": "log_variance", "x0": "x0", "eps": "eps"}.items():
-                assert relative_error(getattr(guided, ours), golden[theirs][i]) < 1e-4
-            mean = guided.mean + golden.config["scale"] * guided.gradient
+            for name in ("log_variance", "x0", "eps"):
+                assert relative_error(reverse[name], golden[name][i]) < 1e-4
+            mean = reverse["mean"] + golden.config["scale"] * reverse["gradient"]
             assert relative_error(mean, golden["mean"][i]) < 1e-4
         x = golden["x"][i]
 
@@ -90,24 +92,24 @@ def _reverse_step(key, shape=(8, 8, 3)):
     keys = jax.random.split(key, 3)
     mean, eps = jax.random.normal(keys[0], shape), jax.random.normal(keys[1], shape)
     zeros = jnp.zeros(shape)
-    return GuidedMean(mean, jnp.full(shape, -2.0), zeros, eps, zeros, jnp.float32(0))
+    return ReverseStep(mean, lambda z: np.exp(-1.0) * z, zeros, eps, zeros, jnp.float32(0))
 
 
 @pytest.mark.parametrize("chunk_size", [1, 3, 7, 20])
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_the_best_candidate_does_not_depend_on_the_chunks(chunk_size, count):
-    guided, operator = _reverse_step(jax.random.key(0)), jr.operators.SuperResolution((8, 8, 3), 4)
+    reverse, operator = _reverse_step(jax.random.key(0)), jr.operators.SuperResolution((8, 8, 3), 4)
     y, key = jax.random.normal(jax.random.key(1), (2, 2, 3)), jax.random.key(2)
 
     def draw(k):
         return jax.random.normal(jax.random.fold_in(key, k), (8, 8, 3))
 
-    chosen = select_candidate(guided, operator, y, jnp.float32(0.7), jnp.int32(count), draw, chunk_size=chunk_size)
-    candidates = [guided.mean + jnp.exp(0.5 * guided.log_variance) * draw(k) for k in range(count)]
-    shift = np.sqrt(1 - 0.7) * guided.eps
+    chosen = select_candidate(reverse, operator, y, jnp.float32(0.7), jnp.int32(count), draw, chunk_size=chunk_size)
+    candidates = [reverse.mean + reverse.spread(draw(k)) for k in range(count)]
+    shift = np.sqrt(1 - 0.7) * reverse.eps
     costs = [float(jnp.linalg.norm((np.sqrt(0.7) * y - operator(c - shift)).ravel())) for c in candidates]
     if count == 0:
-        np.testing.assert_array_equal(chosen.x, guided.mean)
+        np.testing.assert_array_equal(chosen.x, reverse.mean)
         assert int(chosen.best) == -1
     else:
         assert int(chosen.best) == int(np.argmin(costs))

@@ -62,7 +62,11 @@ class TestSVD:
 
 
 # Conjugate gradients square the condition number: where that is large, float32 has few digits left.
-CASES = [(name, False, 1e-3) for name in OPERATORS] + [("average", True, 1e-3), ("mask", True, 1e-3), ("grey", True, 1e-3)]
+CASES = [(name, False, 1e-3) for name in OPERATORS] + [
+    ("average", True, 1e-3),
+    ("mask", True, 1e-3),
+    ("grey", True, 1e-3),
+]
 
 
 @pytest.mark.parametrize(("name", "blind", "tolerance"), CASES)

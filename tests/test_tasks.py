@@ -18,6 +18,11 @@ def test_every_task_measures_and_has_settings_for_every_method(name):
     assert y.shape == task.degradation.measurement_shape
     for settings in tasks.SETTINGS:
         for method in tasks.METHODS:
+            if method not in task.settings[settings]:
+                assert method in tasks.LINEAR_ONLY or (name, method) == ("motion_deblur", "ddrm")
+                with pytest.raises(ValueError, match=f"{method} cannot do {name}: it needs"):
+                    task.sampler(method, settings)
+                continue
             sampler = task.sampler(method, settings, num_steps=5)
             assert isinstance(sampler, jr.Sampler)
             assert sampler.num_steps == 5

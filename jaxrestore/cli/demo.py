@@ -9,10 +9,11 @@ import numpy as np
 from jaxrestore import evaluation, images
 from jaxrestore.cli import _shared
 from jaxrestore.priors import load_prior
-from jaxrestore.tasks import METHODS, task
+from jaxrestore.tasks import task
 
 PHOTOGRAPH = pathlib.Path(__file__).parent.parent / "weights" / "coffee.png"  # Rachel Michetti, CC0
 TASKS = ("super_resolution", "gaussian_deblur", "inpainting_random")
+METHODS = ("spgd", "dpps", "dps")
 
 
 @click.command("demo")

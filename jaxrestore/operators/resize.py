@@ -69,10 +69,11 @@ class SuperResolution(OperatorBase):
     def svd(self) -> SVD:
         """From the decompositions of the two axes."""
         if self.kernel == "average":
-            matrices = [np.kron(np.eye(n // self.factor), np.ones(self.factor) / self.factor) for n in self.image_shape[:2]]
+            block = np.full((1, self.factor), 1.0 / self.factor)
+            rows, columns = (np.kron(np.eye(n // self.factor), block) for n in self.image_shape[:2])
         else:
-            matrices = [bicubic_matrix(n, self.factor) for n in self.image_shape[:2]]
-        return separable_svd(*matrices, self.image_shape)
+            rows, columns = (bicubic_matrix(n, self.factor) for n in self.image_shape[:2])
+        return separable_svd(rows, columns, self.image_shape)
 
     def _apply(self, x: jax.Array) -> jax.Array:
         height, width, channels = self.image_shape

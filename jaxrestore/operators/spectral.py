@@ -49,9 +49,7 @@ def separable_svd(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int, 
         known = both(u_r.T, y, u_c.T)
         return jnp.pad(known, ((0, height - y.shape[0]), (0, width - y.shape[1]), (0, 0)))
 
-    return SVD(
-        jnp.asarray(values), lambda x: both(v_r, x, v_c), lambda c: both(v_r.T, c, v_c.T), measured
-    )
+    return SVD(jnp.asarray(values), lambda x: both(v_r, x, v_c), lambda c: both(v_r.T, c, v_c.T), measured)
 
 
 def transpose(operator: Any) -> Callable[[jax.Array], jax.Array]:

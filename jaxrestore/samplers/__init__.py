@@ -1,9 +1,29 @@
-"""Posterior samplers: one module and one factory for each method."""
+"""Posterior samplers: one module and one factory for each method, and the blocks that they are made of."""
 
 from jaxrestore.samplers._base import Recording as Recording
 from jaxrestore.samplers._base import Sampler as Sampler
 from jaxrestore.samplers._base import SampleResult as SampleResult
+from jaxrestore.samplers.ancestral import aligned_start as aligned_start
+from jaxrestore.samplers.ancestral import ancestral as ancestral
+from jaxrestore.samplers.ancestral import guided as guided
+from jaxrestore.samplers.ancestral import noise_start as noise_start
+from jaxrestore.samplers.ancestral import single_draw as single_draw
+from jaxrestore.samplers.daps import daps as daps
+from jaxrestore.samplers.ddnm import ddnm as ddnm
+from jaxrestore.samplers.ddnm import null_space_process as null_space_process
+from jaxrestore.samplers.ddrm import ddrm as ddrm
+from jaxrestore.samplers.ddrm import spectral_process as spectral_process
+from jaxrestore.samplers.diffpir import diffpir as diffpir
+from jaxrestore.samplers.diffpir import proximal_process as proximal_process
+from jaxrestore.samplers.dpps import best_of as best_of
 from jaxrestore.samplers.dpps import dpps as dpps
 from jaxrestore.samplers.dps import dps as dps
+from jaxrestore.samplers.dps import residual_norm as residual_norm
+from jaxrestore.samplers.mmps import mmps as mmps
+from jaxrestore.samplers.mmps import moment_matching as moment_matching
 from jaxrestore.samplers.momentum import adaptive_directional_momentum as adaptive_directional_momentum
+from jaxrestore.samplers.pigdm import pigdm as pigdm
+from jaxrestore.samplers.pigdm import pseudo_inverse_guidance as pseudo_inverse_guidance
+from jaxrestore.samplers.reddiff import reddiff as reddiff
 from jaxrestore.samplers.spgd import spgd as spgd
+from jaxrestore.samplers.spgd import squared_residual as squared_residual

@@ -1,31 +1,105 @@
-"""What ancestral (DDPM-type) samplers share: the guided reverse mean, and the aligned start."""
+"""What ancestral (DDPM-type) samplers are made of.
 
-from typing import NamedTuple
+`ancestral` puts three parts together: a `ReverseProcess` (where the next, less noisy image lies), a start, and a choice
+(which draw from the reverse step goes on). `guided` makes a reverse process from any likelihood gradient, with warm-up
+steps and a gradient transformation such as `adaptive_directional_momentum` if wanted.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
 
+from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
-from jaxrestore.priors._base import Prior
+from jaxrestore.priors._base import Prediction, Prior
+from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._geometry import angle
+from jaxrestore.samplers.likelihood import Level, Likelihood, require_linear
 from jaxrestore.schedules import DDPMSchedule
+
+
+class ReverseStep(NamedTuple):
+    """One reverse step before its noise: x_{t-1} = mean + spread(z), z standard normal."""
+
+    mean: jax.Array  # (H, W, C)
+    spread: Callable[[jax.Array], jax.Array]  # z -> noise, both (H, W, C); linear
+    x0: jax.Array  # (H, W, C), denoised estimate
+    eps: jax.Array  # (H, W, C), the noise that goes with it
+    gradient: jax.Array  # (H, W, C), what the measurement moved the image against; for the diagnostics
+    residual: jax.Array  # (), ||y - A(x0)||_2
+
+
+class StepOfProcess(Protocol):
+    def __call__(
+        self, x: jax.Array, t: jax.Array, memory: Any, prior: Prior, degradation: Degradation, y: jax.Array, /
+    ) -> tuple[ReverseStep, Any]: ...
+
+
+class ReverseProcess(NamedTuple):
+    """A reverse process given a measurement. Its memory, any pytree, is carried from step to step."""
+
+    schedule: DDPMSchedule
+    init: Callable[[Degradation], Any]  # -> memory; refuses operators that the method cannot treat
+    step: StepOfProcess
+
+
+class Selection(NamedTuple):
+    """The draw that goes on."""
+
+    x: jax.Array  # (H, W, C)
+    num_candidates: jax.Array  # (), int32, drawn at this step; 0 at the last, which adds no noise
+    best: jax.Array  # (), int32, index of the chosen candidate; -1 where nothing was compared
+    cost: jax.Array  # (), of the chosen candidate; infinite where nothing was compared
+
+
+class Choice(Protocol):
+    def __call__(
+        self,
+        reverse: ReverseStep,
+        degradation: Degradation,
+        y: jax.Array,
+        t: jax.Array,
+        draw: Callable[[jax.typing.ArrayLike], jax.Array],
+        /,
+    ) -> Selection: ...
+
+
+class Start(Protocol):
+    def __call__(
+        self, key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike, /
+    ) -> jax.Array: ...
 
 
 class AncestralState(NamedTuple):
     x: jax.Array  # (H, W, C), x_t; after the last step, the answer
-    x0: jax.Array  # (H, W, C), clipped estimate of the last evaluation
+    x0: jax.Array  # (H, W, C), estimate of the last evaluation
+    gradient: jax.Array  # (H, W, C), last likelihood gradient; for the diagnostics
+    eps: jax.Array  # (H, W, C), last noise estimate; for the diagnostics
+    memory: Any  # of the reverse process
     index: jax.Array  # (), int32, steps taken; the schedule is walked backwards, t = num_steps - 1 - index
     key: jax.Array  # (), constant; step i draws from fold_in(key, i)
 
 
-class GuidedMean(NamedTuple):
-    """One reverse step before its noise."""
+class AncestralInfo(NamedTuple):
+    """Diagnostics of one step; angles in radians, as in `SPGDInfo`."""
 
-    mean: jax.Array  # (H, W, C), of p(x_{t-1} | x_t) moved along the likelihood gradient
-    log_variance: jax.Array  # (H, W, C)
-    x0: jax.Array  # (H, W, C), clipped to [-1, 1]
-    eps: jax.Array  # (H, W, C), the network's noise, before clipping
-    gradient: jax.Array  # (H, W, C), of ||y - A(x0)||_2 with respect to x_t
+    timestep: jax.Array  # (), int32, in the network's own numbering
     residual: jax.Array  # (), ||y - A(x0)||_2
+    angle_likelihood_denoising: jax.Array  # (), between the descent direction -g and the denoising direction -eps
+    angle_likelihood: jax.Array  # (), between successive likelihood gradients; NaN at the first
+    angle_denoising: jax.Array  # (), between successive denoising directions; NaN at the first
+    num_candidates: jax.Array  # (), int32
+    best: jax.Array  # (), int32
+    cost: jax.Array  # ()
+
+
+def noise_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
+    """x_T ~ N(0, I)."""
+    return jax.random.normal(key, degradation.image_shape)
 
 
 def aligned_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
@@ -38,45 +112,147 @@ def aligned_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: 
       Wu et al., Diffusion Posterior Proximal Sampling for Image Restoration, ACM MM 2024 (arXiv 2402.16907), aligned
       initialisation.
     """
-    height, width, channels = degradation.image_shape
     noise = jax.random.normal(key, degradation.image_shape)
+    upsampled = upsample(degradation, y)
+    return noise if upsampled is None else jnp.sqrt(abar) * upsampled + jnp.sqrt(1.0 - jnp.asarray(abar)) * noise
+
+
+def upsample(degradation: Degradation, y: jax.Array) -> jax.Array | None:
+    """The measurement as an image, its pixels repeated; None where it is no image."""
+    height, width, channels = degradation.image_shape
     if y.ndim != 3 or height % y.shape[0] or width % y.shape[1] or y.shape[2] not in (1, channels):
-        return noise
-    upsampled = y.repeat(height // y.shape[0], 0).repeat(width // y.shape[1], 1)
-    return jnp.sqrt(abar) * upsampled + jnp.sqrt(1.0 - jnp.asarray(abar)) * noise
+        return None
+    return jnp.broadcast_to(y.repeat(height // y.shape[0], 0).repeat(width // y.shape[1], 1), degradation.image_shape)
 
 
-def guided_mean(
-    x: jax.Array,
-    t: jax.Array,
-    prior: Prior,
+def single_draw(
+    reverse: ReverseStep,
     degradation: Degradation,
     y: jax.Array,
-    *,
+    t: jax.Array,
+    draw: Callable[[jax.typing.ArrayLike], jax.Array],
+) -> Selection:
+    """One draw from the reverse step; the last step adds no noise."""
+    x = reverse.mean + jnp.where(t > 0, 1.0, 0.0) * reverse.spread(draw(0))
+    return Selection(x, jnp.int32(t > 0), jnp.int32(-1), jnp.float32(jnp.inf))
+
+
+def guided(
+    likelihood: Likelihood,
     schedule: DDPMSchedule,
-    scale: jax.typing.ArrayLike,
-) -> GuidedMean:
-    """Mean of the reverse step, moved by -scale grad ||y - A(x0(x_t))||_2: the norm, not its square, through the clip.
+    *,
+    scale: jax.typing.ArrayLike = 1.0,
+    weights: np.ndarray | None = None,
+    clip: bool = False,
+    transform: optax.GradientTransformation | None = None,
+    warmup_steps: int = 1,
+    linear_only: str | None = None,
+) -> ReverseProcess:
+    """The DDPM reverse step, its mean moved against a likelihood gradient.
 
-    One network evaluation and one vector-Jacobian product.
+    Args:
+      likelihood: Evaluates the denoiser and says where the measurement pulls.
+      schedule: Of the reverse process.
+      scale: Weight of the gradient. May be traced.
+      weights: (num_steps,), further weight of each step, indexed by t.
+      clip: Estimates are clipped to [-1, 1], and the gradient taken through the clip.
+      transform: Applied to the gradient, with its memory carried from one evaluation to the next.
+      warmup_steps: Evaluations at each noise level: all but the last move the image by the gradient alone, as SPGD's
+        progressive warm-up does.
+      linear_only: Name of the method, if it takes linear operators only.
 
-    References:
-      Chung et al., Diffusion Posterior Sampling for General Noisy Inverse Problems, ICLR 2023, algorithm 1.
+    Raises:
+      ValueError: If a setting is out of range.
     """
+    _checks.positive("scale", scale)
+    _checks.at_least("warmup_steps", warmup_steps, 1)
+    transform = optax.identity() if transform is None else transform
+    factors = np.ones(schedule.num_steps) if weights is None else weights
 
-    def estimate(x: jax.Array):
-        prediction = prior.predict(x, t, schedule)
-        x0 = jnp.clip(prediction.x0, -1.0, 1.0)
-        return _norm(y - degradation.operator(x0)), (prediction, x0)
+    def init(degradation: Degradation) -> Any:
+        if linear_only is not None:
+            require_linear(linear_only, degradation)
+        return transform.init(jnp.zeros(degradation.image_shape))
 
-    (residual, (prediction, x0)), gradient = jax.value_and_grad(estimate, has_aux=True)(x)
-    tables = (schedule.posterior_mean_x0, schedule.posterior_mean_xt)
-    weight_x0, weight_xt = (jnp.asarray(a, jnp.float32)[t] for a in tables)
-    mean = weight_x0 * x0 + weight_xt * x - scale * gradient
-    return GuidedMean(mean, prediction.log_variance, x0, prediction.eps, gradient, residual)
+    def step(x, t, memory, prior, degradation, y):
+        abar = table_at(schedule.abar, t)
+        level = Level(jnp.sqrt(abar), jnp.sqrt((1.0 - abar) / abar))
+        weight = scale * table_at(factors, t)
+
+        def estimate(x: jax.Array) -> tuple[jax.Array, Prediction]:
+            prediction = prior.predict(x, t, schedule)
+            return jnp.clip(prediction.x0, -1.0, 1.0) if clip else prediction.x0, prediction
+
+        def evaluate(x, memory):
+            pull = likelihood(estimate, x, level, degradation, y)
+            update, memory = transform.update(pull.gradient, memory)
+            return pull, cast(jax.Array, update), memory
+
+        def warm_up(carry, _):
+            x, memory = carry
+            _, update, memory = evaluate(x, memory)
+            return (x - weight * update, memory), None
+
+        if warmup_steps > 1:
+            (x, memory), _ = jax.lax.scan(warm_up, (x, memory), length=warmup_steps - 1)
+        pull, update, memory = evaluate(x, memory)
+        mean = (
+            table_at(schedule.posterior_mean_x0, t) * pull.x0
+            + table_at(schedule.posterior_mean_xt, t) * x
+            - weight * update
+        )
+        std = jnp.exp(0.5 * pull.found.log_variance)
+        return ReverseStep(mean, lambda z: std * z, pull.x0, pull.found.eps, pull.gradient, pull.residual), memory
+
+    return ReverseProcess(schedule, init, step)
 
 
-def _norm(v: jax.Array) -> jax.Array:
-    """||v||_2 with gradient 0 at v = 0, where that of the square root is infinite."""
-    squared = jnp.sum(jnp.square(v))
-    return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+def ancestral(
+    reverse: ReverseProcess, *, start: Start = noise_start, choose: Choice = single_draw, setting: str = "scale"
+) -> Sampler:
+    """A sampler that walks a reverse process from noise to image.
+
+    Args:
+      reverse: Such as `guided(...)`, or the process of `ddnm`, `diffpir`, `ddrm`.
+      start: `noise_start` or `aligned_start`.
+      choose: `single_draw`, or `best_of(...)` of DPPS.
+      setting: Name of the argument that weighs the likelihood, for error messages.
+
+    Returns:
+      A sampler with an `AncestralState` and an `AncestralInfo`.
+    """
+    schedule = reverse.schedule
+    num_steps = schedule.num_steps
+
+    def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> AncestralState:
+        key_start, key_steps = jax.random.split(key)
+        memory = reverse.init(degradation)
+        x = start(key_start, degradation, y, float(schedule.abar[-1]))
+        zeros = jnp.zeros_like(x)
+        return AncestralState(x, zeros, zeros, zeros, memory, jnp.int32(0), key_steps)
+
+    def step(
+        state: AncestralState, prior: Prior, degradation: Degradation, y: jax.Array
+    ) -> tuple[AncestralState, AncestralInfo]:
+        t = num_steps - 1 - state.index
+        now, memory = reverse.step(state.x, t, state.memory, prior, degradation, y)
+        key = jax.random.fold_in(state.key, state.index)
+        chosen = choose(now, degradation, y, t, lambda k: jax.random.normal(jax.random.fold_in(key, k), state.x.shape))
+        info = AncestralInfo(
+            timestep=jnp.asarray(schedule.timesteps, jnp.int32)[t],
+            residual=now.residual,
+            angle_likelihood_denoising=angle(-now.gradient, -now.eps),
+            angle_likelihood=angle(now.gradient, state.gradient),
+            angle_denoising=angle(now.eps, state.eps),
+            num_candidates=chosen.num_candidates,
+            best=chosen.best,
+            cost=chosen.cost,
+        )
+        return AncestralState(chosen.x, now.x0, now.gradient, now.eps, memory, state.index + 1, state.key), info
+
+    return Sampler(init, step, num_steps, setting)
+
+
+def table_at(table: np.ndarray, t: jax.Array) -> jax.Array:
+    """Entry t of a float64 table, in float32."""
+    return jnp.asarray(table, jnp.float32)[t]

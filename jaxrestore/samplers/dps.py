@@ -1,26 +1,40 @@
 """DPS: diffusion posterior sampling."""
 
-from typing import NamedTuple
-
 import jax
-import jax.numpy as jnp
+import optax
 
-from jaxrestore import _checks, schedules
+from jaxrestore import schedules
 from jaxrestore.degradation import Degradation
-from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler
-from jaxrestore.samplers.ancestral import AncestralState, guided_mean
+from jaxrestore.samplers.ancestral import ancestral, guided
+from jaxrestore.samplers.likelihood import Estimate, Level, LikelihoodGradient, norm
 
 
-class DPSInfo(NamedTuple):
-    timestep: jax.Array  # (), int32, in the network's own numbering
-    residual: jax.Array  # (), ||y - A(x0)||_2
+def residual_norm(
+    estimate: Estimate, x: jax.Array, level: Level, degradation: Degradation, y: jax.Array
+) -> LikelihoodGradient:
+    """The gradient of ||y - A(x0(x))||_2: the norm, not its square.
+
+    One network evaluation and one vector-Jacobian product.
+
+    References:
+      Chung et al., Diffusion Posterior Sampling for General Noisy Inverse Problems, ICLR 2023, algorithm 1.
+    """
+
+    def misfit(x: jax.Array):
+        x0, found = estimate(x)
+        return norm(y - degradation.operator(x0)), (x0, found)
+
+    (residual, (x0, found)), gradient = jax.value_and_grad(misfit, has_aux=True)(x)
+    return LikelihoodGradient(gradient, residual, x0, found)
 
 
 def dps(
     *,
     num_steps: int = 1000,
     scale: jax.typing.ArrayLike = 1.0,
+    warmup_steps: int = 1,
+    transform: optax.GradientTransformation | None = None,
     base_steps: int = 1000,
     noise_schedule: str = "linear",
 ) -> Sampler:
@@ -32,11 +46,13 @@ def dps(
     Args:
       num_steps: Reverse steps, 1 to `base_steps`; fewer are respaced.
       scale: Positive; published 1.0 for super-resolution and inpainting, 0.3 to 1.0 elsewhere. May be traced.
+      warmup_steps: Likelihood steps at each noise level; more than 1 is SPGD's warm-up around DPS.
+      transform: Of the gradient, e.g. `adaptive_directional_momentum(0.9)`; published: none.
       base_steps: Steps of the training schedule.
       noise_schedule: "linear" or "cosine", as the network was trained.
 
     Returns:
-      A sampler with an `AncestralState` and a `DPSInfo`.
+      A sampler with an `AncestralState` and an `AncestralInfo`.
 
     Raises:
       ValueError: If a setting is out of range.
@@ -46,21 +62,6 @@ def dps(
       algorithm 1.
     """
     schedule = schedules.ddpm(num_steps, base_steps=base_steps, kind=noise_schedule)
-    _checks.positive("scale", scale)
-
-    def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> AncestralState:
-        key_start, key_steps = jax.random.split(key)
-        x = jax.random.normal(key_start, degradation.image_shape)
-        return AncestralState(x, jnp.zeros_like(x), jnp.int32(0), key_steps)
-
-    def step(
-        state: AncestralState, prior: Prior, degradation: Degradation, y: jax.Array
-    ) -> tuple[AncestralState, DPSInfo]:
-        t = num_steps - 1 - state.index
-        guided = guided_mean(state.x, t, prior, degradation, y, schedule=schedule, scale=scale)
-        noise = jax.random.normal(jax.random.fold_in(state.key, state.index), state.x.shape)
-        x = guided.mean + jnp.where(t > 0, jnp.exp(0.5 * guided.log_variance), 0.0) * noise
-        timestep = jnp.asarray(schedule.timesteps, jnp.int32)[t]
-        return AncestralState(x, guided.x0, state.index + 1, state.key), DPSInfo(timestep, guided.residual)
-
-    return Sampler(init, step, num_steps, "scale")
+    return ancestral(
+        guided(residual_norm, schedule, scale=scale, clip=True, transform=transform, warmup_steps=warmup_steps)
+    )

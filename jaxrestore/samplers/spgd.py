@@ -10,6 +10,7 @@ from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers._geometry import angle
+from jaxrestore.samplers.likelihood import Estimate, Level, Likelihood, LikelihoodGradient
 from jaxrestore.samplers.momentum import AdaptiveDirectionalMomentumState, adaptive_directional_momentum
 
 
@@ -42,6 +43,19 @@ class _Inner(NamedTuple):
     residual: jax.Array
 
 
+def squared_residual(
+    estimate: Estimate, x: jax.Array, level: Level, degradation: Degradation, y: jax.Array
+) -> LikelihoodGradient:
+    """The gradient of ||A(x0(x)) - y||^2: one network evaluation and one vector-Jacobian product."""
+
+    def misfit(x: jax.Array):
+        x0, found = estimate(x)
+        return jnp.sum(jnp.square(degradation.operator(x0) - y)), (x0, found)
+
+    (squared, (x0, found)), gradient = jax.value_and_grad(misfit, has_aux=True)(x)
+    return LikelihoodGradient(gradient, jnp.sqrt(squared), x0, found)
+
+
 def spgd(
     *,
     num_steps: int = 100,
@@ -51,6 +65,7 @@ def spgd(
     momentum: jax.typing.ArrayLike = 0.9,
     sigma_max: float = 100.0,
     sigma_min: float = 0.1,
+    likelihood: Likelihood = squared_residual,
 ) -> Sampler:
     """Stabilized progressive gradient diffusion.
 
@@ -68,6 +83,7 @@ def spgd(
         the smoothed gradient and then steps with the raw one). May be traced.
       sigma_max: First noise level.
       sigma_min: Last noise level. Published 0.1.
+      likelihood: What to take the gradient of; published ||A(D(x, sigma)) - y||^2. The learning rate is in its units.
 
     Returns:
       A sampler with an `SPGDState` and an `SPGDInfo`.
@@ -97,17 +113,16 @@ def spgd(
         sigma, sigma_next = levels[state.index], levels[state.index + 1]
         rate = learning_rate * (1.0 + state.index / num_steps * (lr_min_ratio - 1.0))
 
-        def loss(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            x0 = prior.denoise(x, sigma)
-            return jnp.sum(jnp.square(degradation.operator(x0) - y)), x0
+        def estimate(x: jax.Array) -> tuple[jax.Array, None]:
+            return prior.denoise(x, sigma), None
 
         def warm_up(carry, _):
             x, memory, _ = carry
-            (squared, x0), gradient = jax.value_and_grad(loss, has_aux=True)(x)
+            pull = likelihood(estimate, x, Level(1.0, sigma), degradation, y)
             update, memory = cast(
-                tuple[jax.Array, AdaptiveDirectionalMomentumState], transform.update(gradient, memory)
+                tuple[jax.Array, AdaptiveDirectionalMomentumState], transform.update(pull.gradient, memory)
             )
-            inner = _Inner(gradient, x0 - x, x0, jnp.sqrt(squared))
+            inner = _Inner(pull.gradient, pull.x0 - x, pull.x0, pull.residual)
             return (x - rate * update, memory, inner), memory.weight
 
         # The momentum restarts at every noise level.

@@ -1,0 +1,96 @@
+"""DDNM+: the denoising diffusion null-space model, for noisy measurements."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxrestore import _checks, schedules
+from jaxrestore.degradation import Degradation
+from jaxrestore.operators.spectral import RCOND, find_svd, pseudo_inverse
+from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
+from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, norm, require_linear
+
+
+def null_space_process(
+    schedule: schedules.DDPMSchedule, *, eta: jax.typing.ArrayLike = 0.85, noise_std: jax.typing.ArrayLike | None = None
+) -> ReverseProcess:
+    """The reverse process of DDNM+; see `ddnm`, whose arguments these are."""
+    _checks.within("eta", eta, 0.0, 1.0)
+    check_noise_std(noise_std)
+
+    def init(degradation: Degradation) -> tuple[()]:
+        require_linear("ddnm", degradation)
+        return ()
+
+    def step(x, t, memory, prior, degradation, y):
+        prediction = prior.predict(x, t, schedule)
+        x0, operator = prediction.x0, degradation.operator
+        signal, rest = (
+            jnp.sqrt(table_at(schedule.abar_previous, t)),
+            jnp.sqrt(1.0 - table_at(schedule.abar_previous, t)),
+        )
+        std = eta * rest  # of the noise that the step may add
+        noise = jnp.sqrt(noise_variance(degradation, noise_std))
+        if (svd := find_svd(operator)) is not None:
+            kept = svd.kept(RCOND)
+            inverse = jnp.where(kept, 1.0 / jnp.where(kept, svd.values, 1.0), 0.0)
+            share, left = _split(std, signal * noise * inverse)
+            found = svd.analyze(x0)
+            corrected = svd.synthesize(found + share * kept * (inverse * svd.measured(y) - found))
+
+            def spread(z: jax.Array) -> jax.Array:
+                return svd.synthesize(left * svd.analyze(z))
+        else:
+            # Without singular values one share serves all directions, as the paper does it for simple operators.
+            share, left = _split(std, signal * noise)
+            corrected = x0 + share * pseudo_inverse(operator, y - operator(x0))
+
+            def spread(z: jax.Array) -> jax.Array:
+                return left * z
+
+        mean = signal * corrected + jnp.sqrt(1.0 - jnp.square(eta)) * rest * prediction.eps
+        return ReverseStep(mean, spread, x0, prediction.eps, x0 - corrected, norm(y - operator(x0))), memory
+
+    return ReverseProcess(schedule, init, step)
+
+
+def _split(std: jax.typing.ArrayLike, measured: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """How far to go to the measurement so that its noise stays within `std`, and what noise is left to add."""
+    share = jnp.where(measured > std, std / jnp.maximum(measured, 1e-20), 1.0)
+    return share, jnp.sqrt(jnp.maximum(jnp.square(std) - jnp.square(share * measured), 0.0))
+
+
+def ddnm(
+    *,
+    num_steps: int = 100,
+    eta: jax.typing.ArrayLike = 0.85,
+    noise_std: jax.typing.ArrayLike | None = None,
+    base_steps: int = 1000,
+    noise_schedule: str = "linear",
+) -> Sampler:
+    """DDNM+, for linear operators: the range of A from the measurement, its null space from the prior.
+
+    The estimate x0 becomes x0 + L A^+ (y - A x0). L is at most 1 in each singular direction, and so small where the
+    measurement is noisy that the noise it brings stays within what the step would add anyway; the step then adds only
+    the rest. No gradient passes the network.
+
+    Args:
+      num_steps: Reverse steps, 1 to `base_steps`; published 100.
+      eta: Share of fresh noise, in [0, 1]; published 0.85. May be traced.
+      noise_std: Of the measurement; None takes that of the degradation's Gaussian noise.
+      base_steps: Steps of the training schedule.
+      noise_schedule: "linear" or "cosine", as the network was trained.
+
+    Returns:
+      A sampler with an `AncestralState` and an `AncestralInfo`.
+
+    Raises:
+      ValueError: If a setting is out of range.
+      TypeError: When sampling, if the operator is not linear or the noise has no one strength.
+
+    References:
+      Wang et al., Zero-Shot Image Restoration Using Denoising Diffusion Null-Space Model, ICLR 2023 (arXiv 2212.00490),
+      equations 17 to 19 and appendix I; the DDIM form of the step is that of its experiments. Without time travel.
+    """
+    schedule = schedules.ddpm(num_steps, base_steps=base_steps, kind=noise_schedule)
+    return ancestral(null_space_process(schedule, eta=eta, noise_std=noise_std), setting="eta")

@@ -1,0 +1,111 @@
+"""DDRM: denoising diffusion restoration models."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxrestore import _checks, schedules
+from jaxrestore.degradation import Degradation
+from jaxrestore.operators.spectral import SVD, find_svd
+from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
+from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, norm, require_linear
+
+
+def _decomposition(degradation: Degradation) -> SVD:
+    svd = find_svd(degradation.operator)
+    if svd is None:
+        raise TypeError(
+            f"ddrm needs the singular value decomposition of the operator and {type(degradation.operator).__name__} "
+            "has no method svd(); use ddnm, diffpir or pigdm, which do without"
+        )
+    return svd
+
+
+def spectral_process(
+    schedule: schedules.DDPMSchedule,
+    *,
+    eta: jax.typing.ArrayLike = 0.85,
+    eta_b: jax.typing.ArrayLike = 1.0,
+    noise_std: jax.typing.ArrayLike | None = None,
+) -> ReverseProcess:
+    """The reverse process of DDRM; see `ddrm`, whose arguments these are."""
+    _checks.within("eta", eta, 0.0, 1.0)
+    _checks.within("eta_b", eta_b, 0.0, 1.0)
+    check_noise_std(noise_std)
+
+    def init(degradation: Degradation) -> tuple[()]:
+        require_linear("ddrm", degradation)
+        _ = _decomposition(degradation)
+        return ()
+
+    def step(x, t, memory, prior, degradation, y):
+        prediction = prior.predict(x, t, schedule)
+        svd = _decomposition(degradation)
+        abar = table_at(schedule.abar_previous, t)
+        sigma = jnp.sqrt((1.0 - abar) / abar)
+        kept = svd.kept()
+        inverse = jnp.where(kept, 1.0 / jnp.where(kept, svd.values, 1.0), 0.0)
+        noise = jnp.sqrt(noise_variance(degradation, noise_std)) * inverse  # of the measurement, in each direction
+        found, eps = svd.analyze(prediction.x0), svd.analyze(prediction.eps)
+        measured = inverse * svd.measured(y)
+
+        keep = jnp.sqrt(1.0 - jnp.square(eta))
+        unmeasured = found + keep * sigma * eps
+        # Divided by noise where noise > sigma only; elsewhere the branch is not taken.
+        noisier = found + keep * sigma * (measured - found) / jnp.where(noise > sigma, noise, 1.0)
+        cleaner = (1.0 - eta_b) * found + eta_b * measured
+        mean = jnp.where(kept, jnp.where(noise > sigma, noisier, cleaner), unmeasured)
+        left = jnp.sqrt(jnp.maximum(jnp.square(sigma) - jnp.square(noise * eta_b), 0.0))
+        std = jnp.where(kept & (noise <= sigma), left, eta * sigma)
+
+        signal = jnp.sqrt(abar)
+        gradient = svd.synthesize(jnp.where(kept, found - measured, 0.0))
+        residual = norm(y - degradation.operator(prediction.x0))
+        return ReverseStep(
+            signal * svd.synthesize(mean),
+            lambda z: signal * svd.synthesize(std * svd.analyze(z)),
+            prediction.x0,
+            prediction.eps,
+            gradient,
+            residual,
+        ), memory
+
+    return ReverseProcess(schedule, init, step)
+
+
+def ddrm(
+    *,
+    num_steps: int = 20,
+    eta: jax.typing.ArrayLike = 0.85,
+    eta_b: jax.typing.ArrayLike = 1.0,
+    noise_std: jax.typing.ArrayLike | None = None,
+    base_steps: int = 1000,
+    noise_schedule: str = "linear",
+) -> Sampler:
+    """Denoising diffusion restoration models, for linear operators with a singular value decomposition.
+
+    In the coordinates V^T x each direction is drawn on its own: from the prior where nothing was measured, around the
+    measurement where that is less noisy than the state, and between the two where it is noisier. No gradient passes the
+    network.
+
+    Args:
+      num_steps: Reverse steps, 1 to `base_steps`; published 20.
+      eta: Share of fresh noise where the measurement does not decide, in [0, 1]; published 0.85. May be traced.
+      eta_b: Trust in the measurement where it decides, in [0, 1]; published 1. May be traced.
+      noise_std: Of the measurement; None takes that of the degradation's Gaussian noise.
+      base_steps: Steps of the training schedule.
+      noise_schedule: "linear" or "cosine", as the network was trained.
+
+    Returns:
+      A sampler with an `AncestralState` and an `AncestralInfo`.
+
+    Raises:
+      ValueError: If a setting is out of range.
+      TypeError: When sampling, if the operator is not linear or has no decomposition, or the noise has no one strength.
+
+    References:
+      Kawar et al., Denoising Diffusion Restoration Models, NeurIPS 2022 (arXiv 2201.11793), equations 7 and 8. The start
+      is plain noise: at the first noise level the measurement's share of x_T is below a hundredth.
+    """
+    schedule = schedules.ddpm(num_steps, base_steps=base_steps, kind=noise_schedule)
+    return ancestral(spectral_process(schedule, eta=eta, eta_b=eta_b, noise_std=noise_std), setting="eta_b")

@@ -1,0 +1,86 @@
+"""DiffPIR: plug-and-play image restoration with a diffusion denoiser."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxrestore import _checks, schedules
+from jaxrestore.degradation import Degradation
+from jaxrestore.operators.spectral import proximal_step
+from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
+from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, norm, require_linear
+
+_LEAST_VARIANCE = 1e-6  # of the measurement, when it is said to have no noise: 0.1 % of the range
+
+
+def proximal_process(
+    schedule: schedules.DDPMSchedule,
+    *,
+    strength: jax.typing.ArrayLike = 1.0,
+    zeta: jax.typing.ArrayLike = 0.1,
+    noise_std: jax.typing.ArrayLike | None = None,
+) -> ReverseProcess:
+    """The reverse process of DiffPIR; see `diffpir`, whose arguments these are."""
+    _checks.positive("strength", strength)
+    _checks.within("zeta", zeta, 0.0, 1.0)
+    check_noise_std(noise_std)
+
+    def init(degradation: Degradation) -> tuple[()]:
+        require_linear("diffpir", degradation)
+        return ()
+
+    def step(x, t, memory, prior, degradation, y):
+        prediction = prior.predict(x, t, schedule)
+        x0, operator = prediction.x0, degradation.operator
+        abar, abar_previous = table_at(schedule.abar, t), table_at(schedule.abar_previous, t)
+        variance = jnp.maximum(noise_variance(degradation, noise_std), _LEAST_VARIANCE)
+        rho = strength * variance * abar / (1.0 - abar)
+        corrected = proximal_step(operator, y, x0, rho)
+        eps = (x - jnp.sqrt(abar) * corrected) / jnp.sqrt(1.0 - abar)
+        rest = jnp.sqrt(1.0 - abar_previous)
+        mean = jnp.sqrt(abar_previous) * corrected + rest * jnp.sqrt(1.0 - zeta) * eps
+
+        def spread(z: jax.Array) -> jax.Array:
+            return rest * jnp.sqrt(zeta) * z
+
+        return ReverseStep(mean, spread, x0, prediction.eps, x0 - corrected, norm(y - operator(x0))), memory
+
+    return ReverseProcess(schedule, init, step)
+
+
+def diffpir(
+    *,
+    num_steps: int = 100,
+    strength: jax.typing.ArrayLike = 1.0,
+    zeta: jax.typing.ArrayLike = 0.1,
+    noise_std: jax.typing.ArrayLike | None = None,
+    base_steps: int = 1000,
+    noise_schedule: str = "linear",
+) -> Sampler:
+    """DiffPIR, for linear operators: each estimate is followed by a proximal step on the data.
+
+    The estimate x0 becomes argmin ||A x - y||^2 + rho_t ||x - x0||^2 with rho_t = strength s^2 abar_t / (1 - abar_t),
+    s the noise of the measurement. The next state keeps sqrt(1 - zeta) of the noise that goes with it. No gradient
+    passes the network.
+
+    Args:
+      num_steps: Reverse steps, 1 to `base_steps`; published 100, and 20 for inpainting.
+      strength: lambda, the weight of the prior, positive; published about 1. May be traced.
+      zeta: Share of fresh noise, in [0, 1]; published 0.1, and 1 for inpainting. May be traced.
+      noise_std: s; None takes that of the degradation's Gaussian noise.
+      base_steps: Steps of the training schedule.
+      noise_schedule: "linear" or "cosine", as the network was trained.
+
+    Returns:
+      A sampler with an `AncestralState` and an `AncestralInfo`.
+
+    Raises:
+      ValueError: If a setting is out of range.
+      TypeError: When sampling, if the operator is not linear or the noise has no one strength.
+
+    References:
+      Zhu et al., Denoising Diffusion Models for Plug-and-Play Image Restoration, CVPR workshops 2023
+      (arXiv 2305.08995), algorithm 1.
+    """
+    schedule = schedules.ddpm(num_steps, base_steps=base_steps, kind=noise_schedule)
+    return ancestral(proximal_process(schedule, strength=strength, zeta=zeta, noise_std=noise_std), setting="strength")

@@ -1,0 +1,73 @@
+"""Likelihood gradients through a denoiser: what guides a sampler, apart from how it moves.
+
+A likelihood is a function that evaluates the denoiser once at a noisy image and says which way the measurement pulls
+it. `spgd` and every sampler made by `guided` take one, so they combine: see `dps.residual_norm`,
+`spgd.squared_residual`, `pigdm.pseudo_inverse_guidance` and `mmps.moment_matching`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from jaxrestore import _checks
+from jaxrestore.degradation import Degradation
+from jaxrestore.noise import GaussianNoise, NoNoise
+
+Estimate = Callable[[jax.Array], tuple[jax.Array, Any]]  # noisy image -> (denoised image, anything else it found)
+
+
+class Level(NamedTuple):
+    """How noisy an image is: x = signal (x0 + sigma n)."""
+
+    signal: jax.typing.ArrayLike  # sqrt(abar_t) in a DDPM process; 1 where noise is only added
+    sigma: jax.typing.ArrayLike
+
+
+class LikelihoodGradient(NamedTuple):
+    gradient: jax.Array  # (H, W, C), of the misfit with respect to the noisy image: samplers move against it
+    residual: jax.Array  # (), ||y - A(x0)||_2
+    x0: jax.Array  # (H, W, C)
+    found: Any  # what the estimate returned beside x0
+
+
+class Likelihood(Protocol):
+    def __call__(
+        self, estimate: Estimate, x: jax.Array, level: Level, degradation: Degradation, y: jax.Array, /
+    ) -> LikelihoodGradient: ...
+
+
+def norm(v: jax.Array) -> jax.Array:
+    """||v||_2 with gradient 0 at v = 0, where that of the square root is infinite."""
+    squared = jnp.sum(jnp.square(v))
+    return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+
+
+def require_linear(method: str, degradation: Degradation) -> None:
+    """Raise unless the operator is linear."""
+    if not degradation.operator.linear:
+        raise TypeError(
+            f"{method} takes linear operators only and {type(degradation.operator).__name__} is not linear; "
+            "use spgd, dps, dpps, daps, reddiff or mmps"
+        )
+
+
+def noise_variance(degradation: Degradation, std: jax.typing.ArrayLike | None) -> jax.Array:
+    """Variance of the measurement noise: the degradation's own, or that of a given standard deviation.
+
+    Raises:
+      TypeError: If none is given and the degradation's noise is not Gaussian.
+    """
+    noise = degradation.noise
+    if std is None and not isinstance(noise, GaussianNoise | NoNoise):
+        raise TypeError(f"the noise is {type(noise).__name__}, which has no one strength; give the sampler noise_std")
+    if std is None:
+        std = noise.std if isinstance(noise, GaussianNoise) else 0.0
+    return jnp.square(jnp.asarray(std, jnp.float32))
+
+
+def check_noise_std(std: jax.typing.ArrayLike | None) -> None:
+    """Raise if a given noise level is out of range."""
+    if std is not None:
+        _checks.not_negative("noise_std", std)

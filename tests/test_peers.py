@@ -1,0 +1,210 @@
+"""The peers of SPGD and DPPS: each against a closed form, and those that azula has against its PyTorch code."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import relative_error
+from test_closed_forms import DIM, EVERY_OTHER_PIXEL, PRIOR, SHAPE, compare
+
+import jaxrestore as jr
+from jaxrestore import operators, samplers, schedules
+from jaxrestore.priors.mixture import dense_matrix
+from jaxrestore.samplers.daps import probability_flow
+
+KEY = jax.random.key(0)
+AVERAGE = jr.Degradation(operators.SuperResolution(SHAPE, 2, kernel="average"), jr.GaussianNoise(0.2))
+MASK = jr.Degradation(operators.Inpainting(EVERY_OTHER_PIXEL, 1), jr.GaussianNoise(0.2))
+SCHEDULE = schedules.ddpm(20)
+
+
+class TestClosedForms:
+    """One Gaussian, every other pixel measured: error of the mean against the prior's, and spread against the truth's.
+
+    The bounds are what each method does: (sampler, noise, error below this share of the prior's, range of the spread).
+    """
+
+    @pytest.mark.parametrize(
+        ("sampler", "noise_std", "error", "low", "high"),
+        [
+            # Told the noise and the denoiser's own covariance, MMPS is exact but for its steps.
+            (jr.mmps(num_steps=400, solver_steps=8), 0.1, 0.05, 0.95, 1.05),
+            (jr.mmps(num_steps=400, solver_steps=8), 0.3, 0.1, 0.95, 1.05),
+            # DDRM treats directions as if the prior had them independent.
+            (jr.ddrm(num_steps=100), 0.1, 0.12, 0.85, 1.0),
+            (jr.ddrm(num_steps=100), 0.3, 0.15, 0.7, 0.9),
+            (jr.diffpir(num_steps=100, zeta=1.0), 0.1, 0.12, 0.65, 0.8),
+            (jr.diffpir(num_steps=100, zeta=1.0), 0.3, 0.15, 0.6, 0.8),
+            # DDNM+ and PiGDM follow the noise once it is strong against the prior.
+            (jr.ddnm(num_steps=100), 0.1, 0.12, 0.75, 0.9),
+            (jr.ddnm(num_steps=100), 0.3, 0.5, 0.5, 0.7),
+            (jr.pigdm(num_steps=100), 0.1, 0.15, 0.75, 0.9),
+            (jr.pigdm(num_steps=100), 0.3, 0.5, 0.55, 0.75),
+            # With tau the true noise DAPS hears it rightly; what is left is its isotropic view of the prior.
+            (jr.daps(num_steps=50, ode_steps=3, tau=0.1, learning_rate=1e-3), 0.1, 0.2, 1.0, 1.3),
+            # RED-diff looks for a mode: its spread is that of its optimiser, far below the posterior's.
+            (jr.reddiff(num_steps=200, learning_rate=0.05), 0.1, 0.15, 0.3, 0.6),
+        ],
+    )
+    def test_mean_and_spread(self, sampler, noise_std, error, low, high):
+        found, error_of_prior, spread = compare(sampler, noise_std)
+        assert found < error * error_of_prior
+        assert low < spread < high
+
+
+def test_moment_matching_is_the_exact_posterior_mean_of_a_gaussian():
+    """E[x0 | x_t, y] of a Gaussian prior, by dense linear algebra."""
+    sigma, noise = 0.7, 0.2
+    x = jax.random.normal(KEY, SHAPE)
+    y = AVERAGE.measure(KEY, PRIOR.sample(KEY))
+    likelihood = samplers.moment_matching(20)
+    pull = likelihood(lambda x: (PRIOR.denoise(x, sigma), None), x, samplers.likelihood.Level(1.0, sigma), AVERAGE, y)
+    result = pull.x0 - sigma**2 * pull.gradient
+
+    matrix, covariance = dense_matrix(AVERAGE.operator), np.asarray(PRIOR.covariance(), np.float64)
+    both = np.concatenate([np.eye(DIM), matrix])
+    variances = np.diag(np.concatenate([np.full(DIM, sigma**2), np.full(len(matrix), noise**2)]))
+    mean = np.full(DIM, 0.2)
+    data = np.concatenate([np.asarray(x).ravel(), np.asarray(y).ravel()]) - both @ mean
+    expected = mean + covariance @ both.T @ np.linalg.solve(both @ covariance @ both.T + variances, data)
+    np.testing.assert_allclose(result.ravel(), expected, atol=1e-4)
+
+
+def test_probability_flow_takes_a_gaussian_to_itself():
+    """Along the flow a Gaussian N(m, v) shrinks by sqrt(v / (v + sigma^2)) around its mean."""
+    prior = jr.priors.GaussianMixture(jnp.ones(1), jnp.full((1, *SHAPE), 0.2), jnp.full((1, DIM), 0.25))
+    x = 0.2 + 2.0 * jax.random.normal(KEY, SHAPE)
+    result = probability_flow(prior, x, jnp.float32(1.5), 400)
+    np.testing.assert_allclose(result - 0.2, (x - 0.2) * 0.5 / np.sqrt(0.25 + 1.5**2), rtol=0.02)
+    np.testing.assert_allclose(probability_flow(prior, x, jnp.float32(1.5), 1), prior.denoise(x, 1.5), atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm"])
+def test_without_noise_the_answer_agrees_with_the_measurement(method):
+    degradation = jr.Degradation(AVERAGE.operator, jr.NoNoise())
+    y = degradation.measure(KEY, PRIOR.sample(KEY))
+    result = getattr(jr, method)(num_steps=20).sample(KEY, PRIOR, degradation, y)
+    np.testing.assert_allclose(degradation.operator(result.image), y, atol=2e-3)
+
+
+@pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm", "pigdm"])
+def test_linear_methods_refuse_what_is_not_linear(method):
+    degradation = jr.Degradation(operators.PhaseRetrieval((8, 8, 3)), jr.GaussianNoise(0.1))
+    prior = jr.priors.GaussianMixture(jnp.ones(1), jnp.zeros((1, 8, 8, 3)), jnp.ones((1, 192)))
+    with pytest.raises(TypeError, match=f"{method} takes linear operators only and PhaseRetrieval is not linear"):
+        getattr(jr, method)(num_steps=4).sample(KEY, prior, degradation, jnp.ones(degradation.measurement_shape))
+
+
+def test_ddrm_refuses_operators_without_a_decomposition():
+    blur = operators.MotionBlur((8, 8, 3), operators.motion_kernel(KEY, 5))
+    prior = jr.priors.GaussianMixture(jnp.ones(1), jnp.zeros((1, 8, 8, 3)), jnp.ones((1, 192)))
+    with pytest.raises(TypeError, match="MotionBlur has no method svd"):
+        jr.ddrm(num_steps=4).sample(KEY, prior, jr.Degradation(blur, jr.NoNoise()), jnp.ones((8, 8, 3)))
+
+
+@pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm", "pigdm", "mmps"])
+def test_noise_of_no_one_strength_must_be_stated(method):
+    degradation = jr.Degradation(operators.Denoising(SHAPE), jr.PoissonNoise(1.0))
+    y = jnp.zeros(SHAPE)
+    with pytest.raises(TypeError, match="PoissonNoise, which has no one strength; give the sampler noise_std"):
+        getattr(jr, method)(num_steps=4).sample(KEY, PRIOR, degradation, y)
+    stated = getattr(jr, method)(num_steps=4, noise_std=0.1).sample(KEY, PRIOR, degradation, y)
+    assert np.isfinite(stated.image).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: jr.ddnm(eta=1.5), "eta is 1.5"),
+        (lambda: jr.ddrm(eta_b=-1.0), "eta_b is -1.0"),
+        (lambda: jr.diffpir(zeta=2.0), "zeta is 2.0"),
+        (lambda: jr.diffpir(strength=0.0), "strength is 0.0"),
+        (lambda: jr.pigdm(noise_std=-1.0), "noise_std is -1.0"),
+        (lambda: jr.mmps(solver_steps=0), "solver_steps is 0"),
+        (lambda: jr.daps(tau=0.0), "tau is 0.0"),
+        (lambda: jr.daps(langevin_steps=0), "langevin_steps is 0"),
+        (lambda: jr.reddiff(learning_rate=-1.0), "learning_rate is -1.0"),
+        (lambda: jr.reddiff(num_steps=2000), "expected at most base_steps = 1000"),
+        (lambda: jr.dps(warmup_steps=0), "warmup_steps is 0"),
+    ],
+)
+def test_bad_settings_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+class TestAzula:
+    """One reverse step of azula's PyTorch samplers from the same state, with the same denoiser and no fresh noise."""
+
+    @pytest.fixture
+    def pieces(self):
+        torch = pytest.importorskip("torch")
+        pytest.importorskip("azula")
+        from azula.denoise import Denoiser, DiracPosterior
+
+        covariance = torch.tensor(np.asarray(PRIOR.covariance(), np.float64), dtype=torch.float32)
+
+        class Schedule(torch.nn.Module):
+            def forward(self, t):
+                abar = torch.tensor(np.append(1.0, SCHEDULE.abar), dtype=torch.float32)[t.round().long()]
+                return torch.sqrt(abar), torch.sqrt(1 - abar)
+
+        class Gaussian(Denoiser):
+            schedule = Schedule()
+
+            def forward(self, x_t, t, **kwargs):
+                alpha, sigma = self.schedule(t)
+                noisy = covariance + (sigma / alpha) ** 2 * torch.eye(DIM)
+                mean = 0.2 + torch.linalg.solve(noisy, (x_t / alpha - 0.2).T).T @ covariance
+                return DiracPosterior(mean=mean)
+
+        matrix = torch.tensor(dense_matrix(AVERAGE.operator), dtype=torch.float32)
+        x = jax.random.normal(KEY, SHAPE)
+        y = AVERAGE.measure(KEY, PRIOR.sample(KEY))
+        flat = {name: torch.tensor(np.asarray(a).reshape(1, -1).copy()) for name, a in {"x": x, "y": y}.items()}
+        return torch, Gaussian(), matrix, x, y, flat
+
+    @pytest.mark.parametrize("t", [1, 8, 19])
+    def test_pigdm(self, pieces, t, monkeypatch):
+        torch, denoiser, matrix, x, y, flat = pieces
+        from azula.guidance.pgdm import PGDMSampler
+
+        inverse = torch.linalg.pinv(matrix)
+        sampler = PGDMSampler(denoiser, flat["y"], lambda x: x @ matrix.T, lambda y: y @ inverse.T, eta=1.0, steps=4)
+        monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+        theirs = sampler.step(flat["x"], torch.tensor(t + 1.0), torch.tensor(float(t)))
+        reverse = samplers.guided(
+            samplers.pseudo_inverse_guidance(0.0), SCHEDULE, weights=np.sqrt(SCHEDULE.abar * SCHEDULE.abar_previous)
+        )
+        ours, _ = reverse.step(x, jnp.int32(t), reverse.init(AVERAGE), PRIOR, AVERAGE, y)
+        assert relative_error(ours.mean.ravel(), theirs.ravel()) < 1e-4
+
+    @pytest.mark.parametrize("solver_steps", [1, 3])
+    @pytest.mark.parametrize("t", [1, 8, 19])
+    def test_mmps(self, pieces, t, solver_steps):
+        torch, denoiser, matrix, x, y, flat = pieces
+        from azula.guidance.mmps import MMPSDenoiser
+        from azula.linalg.covariance import IsotropicCovariance
+
+        guided = MMPSDenoiser(
+            denoiser, flat["y"], lambda x: x @ matrix.T, IsotropicCovariance(torch.tensor(0.04)), "cg", solver_steps
+        )
+        theirs = guided(flat["x"], torch.tensor(t + 1.0)).mean
+        abar = SCHEDULE.abar[t]
+        level = samplers.likelihood.Level(np.sqrt(abar), np.sqrt((1 - abar) / abar))
+        pull = samplers.moment_matching(solver_steps)(
+            lambda x: (PRIOR.predict(x, jnp.int32(t), SCHEDULE).x0, None), x, level, AVERAGE, y
+        )
+        ours = pull.x0 - (1 - abar) / np.sqrt(abar) * pull.gradient
+        assert relative_error(ours.ravel(), theirs.ravel()) < 1e-3
+
+    @pytest.mark.parametrize("t", [1, 8, 19])
+    def test_diffpir(self, pieces, t):
+        torch, denoiser, matrix, x, y, flat = pieces
+        from azula.guidance.diffpir import DiffPIRDenoiser
+
+        guided = DiffPIRDenoiser(denoiser, flat["y"], lambda x: x @ matrix.T, 0.04, 2.0, "cg", 10)
+        theirs = guided(flat["x"], torch.tensor(t + 1.0)).mean
+        reverse = samplers.proximal_process(SCHEDULE, strength=2.0, zeta=1.0)
+        ours, _ = reverse.step(x, jnp.int32(t), (), PRIOR, AVERAGE, y)
+        assert relative_error(ours.mean.ravel() / np.sqrt(SCHEDULE.abar_previous[t]), theirs.ravel()) < 1e-3
