@@ -1,11 +1,13 @@
 """Diffusion-based image restoration as pure JAX functions."""
 
+from jaxrestore import analysis as analysis
 from jaxrestore import images as images
 from jaxrestore import metrics as metrics
 from jaxrestore import operators as operators
 from jaxrestore import priors as priors
 from jaxrestore import samplers as samplers
 from jaxrestore import schedules as schedules
+from jaxrestore import tuning as tuning
 from jaxrestore._store import WeightsError as WeightsError
 from jaxrestore.degradation import Degradation as Degradation
 from jaxrestore.noise import GaussianNoise as GaussianNoise
@@ -14,6 +16,8 @@ from jaxrestore.noise import PoissonNoise as PoissonNoise
 from jaxrestore.priors import load_prior as load_prior
 from jaxrestore.priors import save_prior as save_prior
 from jaxrestore.restore import DivergenceError as DivergenceError
+from jaxrestore.restore import PosteriorStatistics as PosteriorStatistics
+from jaxrestore.restore import posterior_statistics as posterior_statistics
 from jaxrestore.restore import restore as restore
 from jaxrestore.restore import restore_batches as restore_batches
 from jaxrestore.samplers import Sampler as Sampler

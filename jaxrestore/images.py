@@ -86,7 +86,7 @@ def save(path: str | os.PathLike[str], image: np.ndarray, *, overwrite: bool = F
 def find(folder: str | os.PathLike[str], *, suffixes: Sequence[str] = SUFFIXES) -> list[pathlib.Path]:
     """The pictures of a folder (not of its subfolders), sorted by name.
 
-    Hidden files are left out, and the masks and kernels that `jaxrestore degrade` writes beside its results.
+    Hidden files are left out, and the masks, kernels and deviations that the commands write beside results.
 
     Raises:
       ImageError: If the folder is missing or holds none.
@@ -97,7 +97,9 @@ def find(folder: str | os.PathLike[str], *, suffixes: Sequence[str] = SUFFIXES) 
     found = sorted(
         p
         for p in folder.iterdir()
-        if p.suffix.lower() in suffixes and not p.name.startswith(".") and not p.stem.endswith((".mask", ".kernel"))
+        if p.suffix.lower() in suffixes
+        and not p.name.startswith(".")
+        and not p.stem.endswith((".mask", ".kernel", ".std"))
     )
     if not found:
         raise ImageError(f"{folder} holds no picture ({', '.join(suffixes)})")

@@ -99,6 +99,89 @@ def restore(
     return images[:, 0] if num_samples == 1 else images
 
 
+class PosteriorStatistics(NamedTuple):
+    """Of the posterior samples of each image, pixel by pixel."""
+
+    mean: np.ndarray  # (N, H, W, C), float32: the estimate of least squared error
+    std: np.ndarray  # (N, H, W, C), float32: how sure the sampler is
+
+
+class RunningStatistics:
+    """Mean and standard deviation of arrays that come one by one, none of which is kept (Welford 1962)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mean = self._squares = np.float64(0.0)
+
+    def add(self, x: np.ndarray) -> None:
+        """Take in one array."""
+        self.count += 1
+        difference = np.asarray(x, np.float64) - self._mean
+        self._mean = self._mean + difference / self.count
+        self._squares = self._squares + difference * (x - self._mean)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """float32."""
+        return np.asarray(self._mean, np.float32)
+
+    @property
+    def std(self) -> np.ndarray:
+        """Unbiased (divided by one less than their number), float32."""
+        return np.sqrt(self._squares / max(self.count - 1, 1)).astype(np.float32)
+
+
+def posterior_statistics(
+    sampler: Sampler,
+    prior: Prior,
+    degradation: Degradation,
+    ys: jax.Array | np.ndarray,
+    *,
+    key: jax.Array,
+    num_samples: int = 8,
+    batch_size: int = 8,
+    batched_degradation: bool = False,
+    progress: bool = False,
+) -> PosteriorStatistics:
+    """Mean and standard deviation of each pixel over posterior samples; memory does not grow with their number.
+
+    The samples are those of `restore` with the same key. How far the spread can be trusted depends on the sampler:
+    `benchmarks/posterior.py` measures it.
+
+    Args:
+      sampler: From `jaxrestore.spgd` and its kind.
+      prior: What images look like.
+      degradation: How the measurements were made.
+      ys: (N, *degradation.measurement_shape), float32.
+      key: All randomness.
+      num_samples: For each image, at least 2.
+      batch_size: Samples on the device at a time.
+      batched_degradation: The degradation's arrays have a leading axis N.
+      progress: Show a bar with rate and time left.
+
+    Raises:
+      ValueError: If a shape or setting does not fit.
+      TypeError: If `ys` is no floating array.
+      DivergenceError: If a state stops being finite.
+    """
+    _checks.at_least("num_samples", num_samples, 2)
+    running = [RunningStatistics() for _ in range(len(ys))]
+    for batch in restore_batches(
+        sampler,
+        prior,
+        degradation,
+        ys,
+        key=key,
+        batch_size=batch_size,
+        num_samples=num_samples,
+        batched_degradation=batched_degradation,
+        progress=progress,
+    ):
+        for i, x in zip(batch.image, batch.x, strict=True):
+            running[i].add(x)
+    return PosteriorStatistics(np.stack([r.mean for r in running]), np.stack([r.std for r in running]))
+
+
 def restore_batches(
     sampler: Sampler,
     prior: Prior,

@@ -135,13 +135,17 @@ class Task:
         Raises:
           ValueError: If method or set is unknown, or the method cannot do this task.
         """
+        return METHODS[method](**{**self.for_method(method, settings), **overrides})
+
+    def for_method(self, method: str, settings: str = "photo") -> Mapping[str, Any]:
+        """The method's recommended settings; arguments and errors are those of `sampler`."""
         _checks.one_of("method", method, tuple(METHODS))
         _checks.one_of("settings", settings, SETTINGS)
         if method not in self.settings[settings]:
             needs = "linear operators" if method in LINEAR_ONLY else "what this operator does not have"
             able = ", ".join(self.settings[settings])
             raise ValueError(f"{method} cannot do {self.name}: it needs {needs}; expected one of {able}")
-        return METHODS[method](**{**self.settings[settings][method], **overrides})
+        return self.settings[settings][method]
 
 
 # What the tasks share. "published" are the papers' own; "photo" is for a small prior, on a CPU.
@@ -336,17 +340,18 @@ def task(
     _checks.not_negative("noise_std", std)
     operator = definition.build(shape, jax.random.key(0) if key is None else key, **options)
     noise = GaussianNoise(jnp.float32(std)) if std else NoNoise()
-    settings = {**definition.settings, "photo": _for_size(definition.settings["photo"], shape)}
+    photo = {method: for_size(method, values, shape) for method, values in definition.settings["photo"].items()}
+    settings = {**definition.settings, "photo": photo}
     return Task(name, Degradation(operator, noise), settings)
 
 
-def _for_size(settings: Mapping[str, Mapping[str, Any]], shape: Shape) -> dict[str, dict[str, Any]]:
-    """The settings of 256x256 for another size.
+def for_size(method: str, settings: Mapping[str, Any], shape: Shape, *, back: bool = False) -> dict[str, Any]:
+    """The settings of 256x256 for another size, or `back`.
 
     DPS and DPPS move by `scale` along the gradient of a norm, whose length does not depend on the number of pixels: to
-    move each pixel alike, the step must grow with the square root of that number. SPGD's gradient does so by itself.
+    move each pixel alike, the step must grow with the square root of that number. The other methods' steps do so by
+    themselves.
     """
     factor = (shape[0] * shape[1]) ** 0.5 / 256
-    return {
-        method: {k: v * factor if k == "scale" else v for k, v in values.items()} for method, values in settings.items()
-    }
+    factor = 1.0 / factor if back else factor
+    return {k: v * factor if k == "scale" and method in ("dps", "dpps") else v for k, v in settings.items()}

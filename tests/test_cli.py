@@ -49,6 +49,73 @@ def fast(prior):
     ]
 
 
+def test_samples_give_their_mean_and_deviation(run, tmp_path, prior):
+    images.save(tmp_path / "y.png", PHOTO)
+    words = ["restore", "y.png", "-o", "x.png", "--task", "denoising", "--samples", 3, "--save-std", *fast(prior)]
+    code, out, _ = run(*words)
+    assert code == 0
+    assert "white in x.std.png is" in out
+    std = np.load(tmp_path / "x.std.npy")
+    assert std.shape == PHOTO.shape
+    assert std.max() > 0
+    np.testing.assert_allclose(images.load(tmp_path / "x.std.png"), 2 * std / std.max() - 1, atol=1 / 127)
+    assert images.find(tmp_path) == [tmp_path / "x.png", tmp_path / "y.png"]
+    assert "y.png" not in run(*words)[2]
+    assert "x.png exists" in run(*words)[2]
+    assert "--save-std needs --samples of at least 2" in run(*words[:6], "--save-std")[2]
+
+
+def test_tuned_settings_are_used_by_restore_and_evaluate(run, tmp_path, prior):
+    (tmp_path / "photos").mkdir()
+    images.save(tmp_path / "photos" / "a.png", PHOTO)
+    task = ["--task", "denoising", "--method", "dps", "--prior", prior, "--quiet"]
+    tune = ["tune", "--data", "photos", "--size", 32, "-o", "best.json", *task, "--set", "num_steps=4"]
+    code, out, error = run(*tune, "--grid", "scale=0.01..0.1:2", "--metric", "psnr")
+    assert code == 0, error
+    stored = json.loads((tmp_path / "best.json").read_text())
+    assert len(stored["trials"]) == 2
+    best = max(stored["trials"], key=lambda t: t["scores"]["psnr"])
+    # Stored for 256x256; the gradient of a norm does not grow with the picture, so the step has to.
+    assert stored["settings"] == {"num_steps": 4, "scale": pytest.approx(8 * best["settings"]["scale"])}
+    assert run("evaluate", "photos", "-o", "e.json", *task, "--settings", "best.json")[0] == 0
+    used = json.loads((tmp_path / "e.json").read_text())["settings"]
+    assert used["scale"] == pytest.approx(stored["settings"]["scale"] * np.sqrt(32 * 40) / 256)
+    assert run("restore", "photos/a.png", "-o", "b.png", *task, "--settings", "best.json")[0] == 0
+    assert (
+        "expected those of spgd"
+        in run(
+            "restore", "photos/a.png", "-o", "c.png", *fast(prior), "--task", "denoising", "--settings", "best.json"
+        )[2]
+    )
+    assert "best.json exists" in run(*tune, "--grid", "scale=0.01")[2]
+    assert "expected at least 64" in run(*tune, "--grid", "scale=1", "--size", 64, "--force")[2]
+
+
+def test_analyze_draws_and_tabulates_the_angles(run, tmp_path, prior):
+    pytest.importorskip("matplotlib")
+    images.save(tmp_path / "a.png", PHOTO)
+    words = [
+        "analyze",
+        "a.png",
+        "--task",
+        "denoising",
+        "--prior",
+        prior,
+        "--size",
+        32,
+        "--steps",
+        3,
+        "--method",
+        "spgd",
+    ]
+    code, out, error = run(*words)
+    assert code == 0, error
+    assert "spgd, no warm-up" in out
+    assert len((tmp_path / "angles.csv").read_text().splitlines()) == 1 + 3 * 3
+    assert images.load(tmp_path / "angles.png").shape[1] > 500
+    assert "angles.png exists" in run(*words)[2]
+
+
 def test_degrade_then_restore_a_picture(run, tmp_path, prior):
     images.save(tmp_path / "in.png", PHOTO)
     assert run("degrade", "in.png", "-o", "small.png", "--task", "super_resolution", "--option", "factor=2")[0] == 0

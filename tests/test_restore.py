@@ -121,3 +121,14 @@ def test_progress_is_shown(capsys):
 def test_bad_input_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_statistics_are_those_of_the_samples_whatever_the_batch():
+    arguments = (jr.dps(num_steps=4), PRIOR, DEGRADATION, YS)
+    samples = jr.restore(*arguments, key=KEY, num_samples=5)
+    for batch_size in (2, 15):
+        found = jr.posterior_statistics(*arguments, key=KEY, num_samples=5, batch_size=batch_size)
+        np.testing.assert_allclose(found.mean, samples.mean(1), atol=1e-5)
+        np.testing.assert_allclose(found.std, samples.std(1, ddof=1), atol=1e-5)
+    with pytest.raises(ValueError, match="num_samples is 1, expected at least 2"):
+        jr.posterior_statistics(*arguments, key=KEY, num_samples=1)

@@ -8,7 +8,7 @@ import click
 
 import jaxrestore
 
-_COMMANDS = ("demo", "restore", "degrade", "evaluate", "train", "convert", "info")
+_COMMANDS = ("demo", "restore", "degrade", "evaluate", "analyze", "tune", "train", "convert", "info")
 
 
 class _LazyGroup(click.Group):
@@ -26,7 +26,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(jaxrestore.__version__)
 def cli() -> None:
-    """Restore degraded photographs with a diffusion prior: SPGD, DPPS and DPS in JAX."""
+    """Restore degraded photographs with a diffusion prior: SPGD, DPPS and their peers in JAX."""
     _use_compilation_cache()
 
 

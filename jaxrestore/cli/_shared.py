@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrestore import _checks, images
+from jaxrestore import _checks, images, tuning
 from jaxrestore.priors.checkpoint import bundled_priors
-from jaxrestore.tasks import METHODS, TASKS, Task, task
+from jaxrestore.tasks import METHODS, SETTINGS, TASKS, Task, for_size, task
 
 
 def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,8 +63,9 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--settings",
                 default=None,
-                type=click.Choice(["published", "photo"]),
-                help="Recommended settings.  [default: photo for the bundled prior, else published]",
+                metavar="SET",
+                help="published, photo, or a file of `jaxrestore tune`.  [default: photo for the bundled prior, "
+                "else published]",
             ),
             click.option(
                 "--set",
@@ -89,9 +90,17 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def settings_for(prior: str, settings: str | None) -> str:
-    """The set of settings that goes with a prior."""
-    return settings or ("photo" if prior in bundled_priors() else "published")
+def settings_of(
+    chosen: Task, method: str, prior: str, settings: str | None, overrides: dict[str, Any]
+) -> dict[str, Any]:
+    """Keyword arguments of the method's factory: a recommended set, or a tuned file, with some values replaced."""
+    name = settings or ("photo" if prior in bundled_priors() else "published")
+    if name in SETTINGS:
+        return {**chosen.for_method(method, name), **overrides}
+    if not name.endswith(".json"):
+        raise click.UsageError(f"--settings is {name!r}, expected {', '.join(SETTINGS)} or a .json file")
+    tuned = tuning.load_settings(name, chosen.name, method)
+    return {**for_size(method, tuned, chosen.degradation.image_shape), **overrides}
 
 
 def parse_values(pairs: Iterable[str]) -> dict[str, Any]:
@@ -139,6 +148,20 @@ def crop_to_factor(image: np.ndarray, name: str, values: dict[str, Any]) -> np.n
     if not height or not width:
         raise ValueError(f"a picture of {image.shape[0]}x{image.shape[1]} is smaller than the factor {factor}")
     return image[:height, :width]
+
+
+def centre(picture: np.ndarray, size: int, path: pathlib.Path) -> np.ndarray:
+    """The central square of `size` pixels.
+
+    Raises:
+      ValueError: If the picture is smaller.
+    """
+    if min(picture.shape[:2]) < size:
+        raise ValueError(
+            f"{path} has {picture.shape[0]}x{picture.shape[1]} pixels, expected at least {size} each way; lower --size"
+        )
+    top, left = ((n - size) // 2 for n in picture.shape[:2])
+    return picture[top : top + size, left : left + size]
 
 
 def _factor(values: dict[str, Any]) -> int:

@@ -11,6 +11,7 @@ from jaxrestore import evaluation, images
 from jaxrestore._files import replacing
 from jaxrestore.cli import _shared
 from jaxrestore.priors import load_prior
+from jaxrestore.tasks import METHODS
 
 
 @click.command("evaluate")
@@ -45,15 +46,14 @@ def command(
     _shared.refuse_existing([*targets, *([out] if out else [])], force)
     values = _shared.read_options(options, mask, kernel)
     keywords = _shared.parse_values(overrides)
-    chosen_settings = _shared.settings_for(prior, settings)
     loaded = load_prior(prior)
 
     truths = [_shared.crop_to_factor(images.load(path), task_name, values) for path in paths]
     rows, used = {}, {}
     for shape, members in _shared.by_shape(truths).items():
         chosen = _shared.build_task(task_name, shape, noise, values, seed)
-        sampler = chosen.sampler(method, chosen_settings, **keywords)
-        used = {**chosen.settings[chosen_settings][method], **keywords}
+        used = _shared.settings_of(chosen, method, prior, settings, keywords)
+        sampler = METHODS[method](**used)
         result = evaluation.evaluate(
             sampler,
             loaded,

@@ -44,5 +44,6 @@ def command(as_json) -> None:
         (name, method, *(", ".join(f"{k}={v}" for k, v in t.settings[s][method].items()) for s in SETTINGS))
         for name, t in TASKS.items()
         for method in METHODS
+        if method in t.settings["photo"]
     ]
     _shared.print_table("Sampler settings", ("task", "method", *SETTINGS), rows)

@@ -8,9 +8,11 @@ import jax
 import numpy as np
 
 from jaxrestore import images
+from jaxrestore._files import replacing
 from jaxrestore.cli import _shared
 from jaxrestore.priors import load_prior
-from jaxrestore.restore import Batch, DivergenceError, restore_batches
+from jaxrestore.restore import Batch, DivergenceError, RunningStatistics, restore_batches
+from jaxrestore.tasks import METHODS
 
 
 @click.command("restore")
@@ -21,6 +23,11 @@ from jaxrestore.restore import Batch, DivergenceError, restore_batches
 @_shared.task_options
 @_shared.method_options
 @click.option("--dtype", default=None, type=click.Choice(["float32", "bfloat16"]), help="Compute dtype of the network.")
+@click.option(
+    "--save-std",
+    is_flag=True,
+    help="Write the mean of the samples, and beside it each pixel's standard deviation (NAME.std.png, .npy).",
+)
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose result exists: goes on after a stop.")
 def command(
@@ -39,6 +46,7 @@ def command(
     samples,
     batch_size,
     dtype,
+    save_std,
     force,
     skip_existing,
     quiet,
@@ -57,8 +65,11 @@ def command(
     for target in targets:
         if target.suffix.lower() not in images.SUFFIXES:
             raise images.ImageError(f"{target} has suffix {target.suffix!r}, expected {', '.join(images.SUFFIXES)}")
+    if save_std and samples < 2:
+        raise click.UsageError("--save-std needs --samples of at least 2")
     wanted = [i for i, target in enumerate(targets) if not (skip_existing and target.exists())]
-    _shared.refuse_existing([targets[i] for i in wanted], force)
+    written = [targets[i] for i in wanted]
+    _shared.refuse_existing([*written, *(f for t in written if save_std for f in _std_files(t))], force)
     values = _shared.read_options(options, mask, kernel)
     keywords = _shared.parse_values(overrides)
     loaded = load_prior(prior, dtype=dtype)
@@ -69,7 +80,7 @@ def command(
         ys = np.stack([measurements[j] for j in group])
         shape = _shared.restored_shape(ys[0], task_name, values)
         chosen = _shared.build_task(task_name, shape, noise, values, seed)
-        sampler = chosen.sampler(method, _shared.settings_for(prior, settings), **keywords)
+        sampler = METHODS[method](**_shared.settings_of(chosen, method, prior, settings, keywords))
         batches = restore_batches(
             sampler,
             loaded,
@@ -82,10 +93,14 @@ def command(
             progress=not quiet,
         )
         try:
-            for i, x, residual in _best_samples(batches, samples):
-                target = targets[numbers[i]]
-                images.save(target, x, overwrite=force)
-                click.echo(f"{target}  residual {residual:.3f}")
+            if save_std:
+                for i, mean, std in _statistics(batches, samples):
+                    _save_statistics(targets[numbers[i]], mean, std, force)
+            else:
+                for i, x, residual in _best_samples(batches, samples):
+                    target = targets[numbers[i]]
+                    images.save(target, x, overwrite=force)
+                    click.echo(f"{target}  residual {residual:.3f}")
         except DivergenceError as error:
             raise FloatingPointError(
                 f"{paths[numbers[error.image]]}: {error}, e.g. --set {error.setting}=..."
@@ -102,3 +117,31 @@ def _best_samples(batches: Iterable[Batch], samples: int) -> Iterator[tuple[int,
             if sample == samples - 1:
                 yield int(i), chosen, float(best)
                 best, chosen = np.inf, None
+
+
+def _statistics(batches: Iterable[Batch], samples: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Index, mean and standard deviation of each image, as soon as its last sample is done."""
+    running = RunningStatistics()
+    for batch in batches:
+        for i, sample, x, _ in zip(*batch, strict=True):
+            running.add(x)
+            if sample == samples - 1:
+                yield int(i), running.mean, running.std
+                running = RunningStatistics()
+
+
+def _std_files(target: pathlib.Path) -> list[pathlib.Path]:
+    return [target.with_name(f"{target.stem}.std{suffix}") for suffix in (".png", ".npy")]
+
+
+def _save_statistics(target: pathlib.Path, mean: np.ndarray, std: np.ndarray, force: bool) -> None:
+    """The mean as the result; beside it the spread, as an array and as a picture that is white at its largest."""
+    picture, array = _std_files(target)
+    largest = max(float(std.max()), 1e-6)
+    images.save(picture, 2.0 * std / largest - 1.0, overwrite=force)
+    with replacing(array) as temporary, open(temporary, "wb") as file:
+        np.save(file, std)
+    images.save(target, mean, overwrite=force)
+    click.echo(
+        f"{target}  standard deviation {float(np.sqrt(np.mean(std**2))):.4f}, white in {picture.name} is {largest:.4f}"
+    )

@@ -104,8 +104,8 @@ def ddrm(
       TypeError: When sampling, if the operator is not linear or has no decomposition, or the noise has no one strength.
 
     References:
-      Kawar et al., Denoising Diffusion Restoration Models, NeurIPS 2022 (arXiv 2201.11793), equations 7 and 8. The start
-      is plain noise: at the first noise level the measurement's share of x_T is below a hundredth.
+      Kawar et al., Denoising Diffusion Restoration Models, NeurIPS 2022 (arXiv 2201.11793), equations 7 and 8. The
+      start is plain noise: at the first noise level the measurement's share of x_T is below a hundredth.
     """
     schedule = schedules.ddpm(num_steps, base_steps=base_steps, kind=noise_schedule)
     return ancestral(spectral_process(schedule, eta=eta, eta_b=eta_b, noise_std=noise_std), setting="eta_b")

@@ -1,0 +1,251 @@
+"""Do samplers sample? Every method against exact posteriors of Gaussian mixtures.
+
+`python -m benchmarks.posterior [--dimensions 8 80 800] [--noises 0.01 0.1 1.0] [--minutes M]`. Resumable: finished
+cells are read back from the result file. Prints a Markdown table and draws `posterior.png` beside the result.
+
+The problems are those of Cardoso et al. (MCGDiff, arXiv 2308.07983), which Boys et al. (TMPD) and others use too: 25
+components with unit covariance and means on a grid of spacing 8, repeated over the dimensions, with random weights, and
+a random linear measurement of 4 numbers, here with the largest singular value 1. All lengths are divided by 20, which
+brings the data into [-1, 1], where samplers expect images; noises are stated before that division.
+
+Each method's most important setting is chosen among a few values on two problems and then used on five others.
+"""
+
+import argparse
+import json
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxrestore as jr
+from benchmarks import _run
+
+SCALE = 1 / 20  # of the published units
+MEASURED = 4
+NUM_SAMPLES = 500
+NUM_SLICES = 500
+TUNING_PROBLEMS, PROBLEMS = (0, 10), (1, 2, 3, 4, 5)  # seeds
+
+# method -> (factory of one setting, name of the setting, values)
+METHODS: dict[str, tuple[Callable[..., jr.Sampler], str, tuple[float, ...]]] = {
+    "spgd": (
+        lambda v: jr.spgd(num_steps=100, warmup_steps=5, learning_rate=v, sigma_min=0.005, sigma_max=20.0),
+        "learning_rate",
+        (0.03, 0.1, 0.3, 0.6, 0.9),
+    ),
+    "spgd, no momentum": (
+        lambda v: jr.spgd(
+            num_steps=100, warmup_steps=5, learning_rate=v, sigma_min=0.005, sigma_max=20.0, momentum=0.0
+        ),
+        "learning_rate",
+        (0.03, 0.1, 0.3, 0.6, 0.9),
+    ),
+    "dps": (lambda v: jr.dps(num_steps=500, scale=v), "scale", (0.003, 0.01, 0.03, 0.1, 0.3)),
+    "dpps": (lambda v: jr.dpps(num_steps=500, scale=v), "scale", (0.003, 0.01, 0.03, 0.1, 0.3)),
+    "diffpir": (lambda v: jr.diffpir(num_steps=100, zeta=1.0, strength=v), "strength", (0.1, 0.3, 1.0, 3.0)),
+    "ddnm": (lambda v: jr.ddnm(num_steps=100, eta=v), "eta", (0.5, 0.7, 0.85, 1.0)),
+    "ddrm": (lambda v: jr.ddrm(num_steps=100, eta=v), "eta", (0.5, 0.7, 0.85, 1.0)),
+    "pigdm": (lambda v: jr.pigdm(num_steps=100, scale=v), "scale", (0.6, 1.0, 1.5, 2.0)),
+    "mmps": (lambda v: jr.mmps(num_steps=100, solver_steps=4, scale=v), "scale", (0.8, 1.0, 1.2, 1.5)),
+    "daps": (
+        lambda v: jr.daps(
+            num_steps=50,
+            ode_steps=5,
+            langevin_steps=100,
+            learning_rate=0.1 * v**2,
+            tau=v,
+            sigma_max=20.0,
+            sigma_min=0.005,
+        ),
+        "tau",
+        (0.001, 0.003, 0.01, 0.03, 0.1),
+    ),
+    "reddiff": (
+        lambda v: jr.reddiff(num_steps=500, strength=v, learning_rate=0.02),
+        "strength",
+        (0.03, 0.1, 0.25, 1.0),
+    ),
+}
+
+
+def problem(seed: int, dimension: int, noise: float) -> tuple[jr.priors.GaussianMixture, jr.Degradation, jax.Array]:
+    """A prior, a degradation and a measurement."""
+    rng = np.random.default_rng((seed, dimension))
+    shape = (dimension, 1, 1)
+    grid = np.array([(8.0 * i, 8.0 * j) for i in range(-2, 3) for j in range(-2, 3)])
+    means = SCALE * np.tile(grid, (1, dimension // 2))
+    weights = rng.chisquare(1, len(grid))
+    prior = jr.priors.GaussianMixture(
+        jnp.asarray(weights / weights.sum(), jnp.float32),
+        jnp.asarray(means.reshape(-1, *shape), jnp.float32),
+        jnp.full((len(grid), dimension), SCALE**2, jnp.float32),
+    )
+    left, _, right = np.linalg.svd(rng.standard_normal((MEASURED, dimension)), full_matrices=False)
+    values = rng.uniform(0.1, 1.0, MEASURED)
+    operator = jr.operators.LinearMap.from_matrix(shape, left @ np.diag(values / values.max()) @ right)
+    degradation = jr.Degradation(operator, jr.GaussianNoise(jnp.float32(SCALE * noise)))
+    key_image, key_noise = jax.random.split(jax.random.key(seed))
+    return prior, degradation, degradation.measure(key_noise, prior.sample(key_image))
+
+
+def sliced_wasserstein(a: np.ndarray, b: np.ndarray, *, slices: int = NUM_SLICES) -> float:
+    """Root mean squared 1-D Wasserstein-2 distance over random directions; a and b (N, D)."""
+    directions = np.random.default_rng(0).standard_normal((a.shape[1], slices))
+    directions /= np.linalg.norm(directions, axis=0)
+    projected = [np.sort(s.astype(np.float64) @ directions, 0) for s in (a, b)]
+    return float(np.sqrt(np.mean(np.square(projected[0] - projected[1]))))
+
+
+def compare(samples: np.ndarray, exact: np.ndarray, posterior: jr.priors.GaussianMixture) -> dict[str, float]:
+    """Distances of samples (N, D) from exact ones and from the exact moments, in the published units."""
+    finite = samples[np.isfinite(samples).all(1)]
+    if len(finite) < len(samples):
+        return {"sliced_wasserstein": float("inf"), "mean_error": float("inf"), "covariance_error": float("inf")}
+    covariance = np.asarray(posterior.covariance(), np.float64)
+    found = np.cov(samples.T.astype(np.float64))
+    mean = np.asarray(posterior.mean()).ravel()
+    return {
+        "sliced_wasserstein": sliced_wasserstein(samples, exact) / SCALE,
+        "mean_error": float(np.sqrt(np.mean(np.square(samples.mean(0) - mean)))) / SCALE,
+        "covariance_error": float(np.linalg.norm(found - covariance) / np.linalg.norm(covariance)),
+        "spread": float(np.sqrt(np.trace(found) / np.trace(covariance))),
+    }
+
+
+class Truth:
+    """Exact posteriors and samples of them, computed once for each problem."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, Any] = {}
+
+    def __call__(self, seed: int, dimension: int, noise: float):
+        where = (seed, dimension, noise)
+        if where not in self._kept:
+            prior, degradation, y = problem(*where)
+            posterior = prior.posterior(degradation, y)
+            sample = jax.jit(lambda keys: jax.lax.map(posterior.sample, keys, batch_size=50))
+            exact = [
+                np.asarray(sample(jax.random.split(jax.random.key(100 + i), NUM_SAMPLES))).reshape(NUM_SAMPLES, -1)
+                for i in (0, 1)
+            ]
+            self._kept[where] = (prior, degradation, y, posterior, exact)
+        return self._kept[where]
+
+
+def measure(method: str, dimension: int, noise: float, truth: Truth) -> dict[str, Any]:
+    """One cell: choose the setting on one problem, average over the others."""
+    factory, setting, values = METHODS[method]
+
+    @jax.jit
+    def run(value, keys, prior, degradation, y):
+        sample = factory(value).sample
+        return jax.lax.map(lambda key: sample(key, prior, degradation, y).image, keys, batch_size=100)
+
+    def score(value: float, seed: int) -> dict[str, float]:
+        prior, degradation, y, posterior, exact = truth(seed, dimension, noise)
+        keys = jax.random.split(jax.random.key(seed + 1000), NUM_SAMPLES)
+        images = np.asarray(run(jnp.float32(value), keys, prior, degradation, y)).reshape(NUM_SAMPLES, -1)
+        return compare(images, exact[0], posterior)
+
+    started = time.perf_counter()
+    trials = {v: np.mean([score(v, seed)["sliced_wasserstein"] for seed in TUNING_PROBLEMS]) for v in values}
+    best = min(trials, key=lambda v: trials[v])
+    scores = [score(best, seed) for seed in PROBLEMS]
+    return {"setting": setting, "value": best, **_mean(scores), "seconds": time.perf_counter() - started}
+
+
+def floor(dimension: int, noise: float, truth: Truth) -> dict[str, Any]:
+    """What exact samples score against each other: the best that anything can."""
+    scores = []
+    for seed in PROBLEMS:
+        _, _, _, posterior, (first, second) = truth(seed, dimension, noise)
+        scores.append(compare(second, first, posterior))
+    return {"setting": "", "value": None, **_mean(scores), "seconds": 0.0}
+
+
+def _mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([s.get(name, np.inf) for s in scores])) for name in scores[0]}
+
+
+def main() -> None:
+    """Measure what is missing, write after each cell, print the table, draw the plot."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dimensions", nargs="+", type=int, default=[8, 80, 800])
+    parser.add_argument("--noises", nargs="+", type=float, default=[0.01, 0.1, 1.0])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a new cell after this time")
+    parser.add_argument("--again", action="store_true", help="measure finished cells again")
+    arguments = parser.parse_args()
+    file = _run.RESULTS / f"posterior-{jax.devices()[0].platform}.json"
+    cells = {} if arguments.again or not file.exists() else json.loads(file.read_text())["cells"]
+    started, truth = time.monotonic(), Truth()
+    for dimension in arguments.dimensions:
+        for noise in arguments.noises:
+            for method in ["exact", *arguments.methods]:
+                label = f"{dimension}/{noise:g}/{method}"
+                if label in cells or time.monotonic() - started > 60 * arguments.minutes:
+                    continue
+                cells[label] = (
+                    floor(dimension, noise, truth) if method == "exact" else measure(method, dimension, noise, truth)
+                )
+                print(
+                    label,
+                    {k: v if isinstance(v, str) else round(v or 0, 3) for k, v in cells[label].items()},
+                    flush=True,
+                )
+                _run.write(
+                    "posterior",
+                    {"num_samples": NUM_SAMPLES, "problems": len(PROBLEMS), "dtype": "float32", "cells": cells},
+                )
+    print(table(cells))
+    draw(cells, file.with_suffix(".png"))
+    print(file)
+
+
+def table(cells: dict[str, Any]) -> str:
+    """Sliced Wasserstein distance by method, and the spread of the samples over the posterior's."""
+    columns = sorted({tuple(label.split("/")[:2]) for label in cells}, key=lambda c: (int(c[0]), float(c[1])))
+    methods = list(dict.fromkeys(label.split("/")[2] for label in cells))
+    head = " | ".join(f"D={d}, s={n}" for d, n in columns)
+    lines = [f"| method | {head} |", "|---|" + "---|" * len(columns)]
+    for method in methods:
+        found = [cells.get(f"{d}/{n}/{method}") for d, n in columns]
+        shown = [f"{c['sliced_wasserstein']:.2f} ({c['spread']:.2f})" if c else "" for c in found]
+        lines.append(f"| {method} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def draw(cells: dict[str, Any], path: pathlib.Path) -> None:
+    """The distances over the noise, one panel a dimension; needs matplotlib (extra `plot`)."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    parts = [label.split("/") for label in cells]
+    dimensions = sorted({int(p[0]) for p in parts})
+    noises = sorted({float(p[1]) for p in parts})
+    methods = list(dict.fromkeys(p[2] for p in parts))
+    figure, axes = plt.subplots(1, len(dimensions), figsize=(4.2 * len(dimensions), 3.6), squeeze=False, sharey=True)
+    for axis, dimension in zip(axes[0], dimensions, strict=True):
+        for i, method in enumerate(methods):
+            found = [cells.get(f"{dimension}/{n:g}/{method}", {}).get("sliced_wasserstein", np.nan) for n in noises]
+            style = (
+                {"color": "black", "linestyle": ":"} if method == "exact" else {"color": f"C{i % 10}", "marker": "o"}
+            )
+            axis.plot(noises, found, label=method, **style)
+        axis.set(xscale="log", yscale="log", title=f"{dimension} dimensions", xlabel="noise of the measurement")
+    axes[0, 0].set_ylabel("sliced Wasserstein distance")
+    axes[0, -1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

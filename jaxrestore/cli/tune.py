@@ -1,0 +1,113 @@
+"""`jaxrestore tune`."""
+
+import pathlib
+
+import click
+import jax
+import numpy as np
+
+from jaxrestore import evaluation, images, tasks, tuning
+from jaxrestore.cli import _shared
+from jaxrestore.priors import load_prior
+
+
+@click.command("tune")
+@click.option("--data", required=True, type=click.Path(path_type=pathlib.Path), help="Folder of clean pictures.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=pathlib.Path), help="Settings file (.json).")
+@click.option(
+    "--grid",
+    "grids",
+    required=True,
+    multiple=True,
+    metavar="NAME=V1,V2,...",
+    help="Values of a setting, or LOW..HIGH:COUNT in equal ratios, e.g. learning_rate=0.1..3:6.",
+)
+@click.option("--size", default=128, type=click.IntRange(16), help="Centres of this many pixels are used.")
+@click.option("--pictures", default=4, type=click.IntRange(1), help="At most so many of the folder.")
+@click.option("--metric", default="lpips", type=click.Choice(tuning.METRICS), help="What to be best at.")
+@_shared.task_options
+@_shared.method_options
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def command(
+    data,
+    out,
+    grids,
+    size,
+    pictures,
+    metric,
+    task_name,
+    noise,
+    options,
+    mask,
+    kernel,
+    seed,
+    method,
+    prior,
+    settings,
+    overrides,
+    samples,
+    batch_size,
+    force,
+    quiet,
+) -> None:
+    """Search settings of a sampler on clean pictures: degrade, restore with all combinations, compare.
+
+    All settings that are numbers run as one batch of one program. The best go into a file for --settings.
+
+    \b
+    jaxrestore tune --data photos --task super_resolution --grid learning_rate=1..10:4 -o best.json
+    jaxrestore restore small.png -o large.png --task super_resolution --settings best.json
+    """  # noqa: D301
+    _shared.refuse_existing([out], force)
+    if samples != 1:
+        raise click.UsageError("--samples does not go with tune: every setting is judged by one sample a picture")
+    grid = {name: _values(text) for name, _, text in (g.partition("=") for g in grids)}
+    values = _shared.read_options(options, mask, kernel)
+    paths = images.find(data)[:pictures]
+    truths = [_shared.crop_to_factor(_shared.centre(images.load(p), size, p), task_name, values) for p in paths]
+    chosen = _shared.build_task(task_name, truths[0].shape, noise, values, seed)
+    base = _shared.settings_of(chosen, method, prior, settings, _shared.parse_values(overrides))
+    trials = tuning.tune(
+        tasks.METHODS[method],
+        load_prior(prior),
+        chosen.degradation,
+        np.stack(truths),
+        grid,
+        key=jax.random.key(seed),
+        fixed={name: v for name, v in base.items() if name not in grid},
+        metric=metric,
+        batch_size=batch_size,
+        report=None if quiet else lambda done, total: click.echo(f"{done} of {total}", err=True),
+    )
+    rows = [(*(t.settings[name] for name in grid), *t.scores) for t in trials]
+    _shared.print_table(f"{task_name}, {method}", (*grid, "PSNR", "SSIM", "LPIPS"), rows)
+    best = trials[0]
+    if not np.isfinite(best.scores.lpips):
+        raise FloatingPointError("every combination diverged; try smaller values")
+    tuning.save_settings(
+        out,
+        task_name,
+        method,
+        tasks.for_size(method, best.settings, truths[0].shape, back=True),
+        note=f"values of `scale` are those of 256x256 pixels; tuned at {truths[0].shape[0]}x{truths[0].shape[1]}",
+        metric=metric,
+        scores=best.scores._asdict(),
+        pictures=[p.name for p in paths],
+        prior=prior,
+        seed=seed,
+        environment=evaluation.environment(),
+        trials=[{"settings": {n: t.settings[n] for n in grid}, "scores": t.scores._asdict()} for t in trials],
+    )
+    click.echo(str(out))
+
+
+def _values(text: str) -> list:
+    """["0.1", "0.9"] of "0.1,0.9", or equal ratios of "0.1..1:4"."""
+    span, colon, count = text.partition(":")
+    low, dots, high = span.partition("..")
+    try:
+        if dots:
+            return [float(v) for v in np.geomspace(float(low), float(high), int(count) if colon else 5)]
+    except ValueError as error:
+        raise click.UsageError(f"{text!r} is no range, e.g. 0.1..3:6 ({error})") from error
+    return [_shared.parse_values([f"value={v}"])["value"] for v in text.split(",") if v]

@@ -1,0 +1,162 @@
+"""Searching a sampler's settings: many settings as one batch of one compiled program.
+
+Settings that may be traced (step sizes, momentum, weights) are vmapped like images; only those that fix the program,
+such as the number of steps, cost a compilation of their own.
+"""
+
+import inspect
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrestore import _checks, evaluation, metrics
+from jaxrestore._files import replacing
+from jaxrestore.degradation import Degradation
+from jaxrestore.evaluation import Scores
+from jaxrestore.priors._base import Prior
+from jaxrestore.samplers import Sampler
+
+METRICS = ("lpips", "psnr", "ssim")
+_KIND = "jaxrestore settings"
+
+
+class Trial(NamedTuple):
+    settings: dict[str, Any]  # keyword arguments of the sampler's factory
+    scores: Scores  # mean over the pictures; NaN where a run diverged
+
+
+def traceable(factory: Callable[..., Sampler]) -> set[str]:
+    """Names of the settings that may be traced, told by their annotation `ArrayLike`."""
+    kinds = (jax.typing.ArrayLike, jax.typing.ArrayLike | None)
+    return {name for name, p in inspect.signature(factory).parameters.items() if p.annotation in kinds}
+
+
+def tune(
+    factory: Callable[..., Sampler],
+    prior: Prior,
+    degradation: Degradation,
+    truths: np.ndarray,
+    grid: Mapping[str, Sequence[Any]],
+    *,
+    key: jax.Array,
+    fixed: Mapping[str, Any] | None = None,
+    metric: str = "lpips",
+    batch_size: int = 8,
+    report: Callable[[int, int], Any] | None = None,
+) -> list[Trial]:
+    """Degrade and restore pictures with every combination of some settings.
+
+    All settings see the same measurements and the same keys.
+
+    Args:
+      factory: Of the sampler, e.g. `jaxrestore.spgd`.
+      prior: What images look like.
+      degradation: What to undo.
+      truths: (N, H, W, C) in [-1, 1].
+      grid: Name of a setting to its values.
+      key: Draws the noise of the measurements and all of the samplers' randomness.
+      fixed: The other settings.
+      metric: What orders the result: "lpips" (smaller is better), "psnr" or "ssim".
+      batch_size: Restorations on the device at a time, over pictures and settings alike.
+      report: Called with the number of finished restorations and of all, after each batch.
+
+    Returns:
+      All trials, the best first; those that diverged last.
+
+    Raises:
+      ValueError: If the grid is empty, names no setting of the factory, or a setting is out of range.
+    """
+    _checks.one_of("metric", metric, METRICS)
+    _checks.at_least("batch_size", batch_size, 1)
+    known = set(inspect.signature(factory).parameters)
+    unknown = (set(grid) | set(fixed or {})) - known
+    if unknown or not grid or not all(len(v) for v in grid.values()):
+        raise ValueError(
+            f"the grid has {', '.join(sorted(unknown)) or 'no values'}; expected values for some of "
+            f"{', '.join(sorted(known))}"
+        )
+    for combination in _combinations(grid):  # every value is checked before anything is computed
+        factory(**{**(fixed or {}), **combination})
+    key_noise, key_sampler = jax.random.split(key)
+    ys = evaluation.measure(degradation, truths, key_noise)
+    traced = [name for name in grid if name in traceable(factory)]
+    static = {name: values for name, values in grid.items() if name not in traced}
+    values = np.array(list(itertools.product(*(grid[name] for name in traced))), np.float32)  # (K, traced)
+    jobs = np.array([(k, i) for k in range(len(values)) for i in range(len(truths))])
+    programs = list(_combinations(static))
+    total, done, trials = len(programs) * len(jobs), 0, []
+    for chosen in programs:
+        program = _program(factory, {**(fixed or {}), **chosen}, traced)
+        scores = np.zeros((len(values), len(truths), len(Scores._fields)))
+        size = min(batch_size, len(jobs))
+        for start in range(0, len(jobs), size):
+            job = jobs[start : start + size]
+            filled = np.concatenate([job, np.repeat(job[-1:], size - len(job), 0)])
+            found = program(
+                jnp.asarray(values[filled[:, 0]]),
+                jax.vmap(lambda i: jax.random.fold_in(key_sampler, i))(filled[:, 1]),
+                prior,
+                degradation,
+                jnp.asarray(ys[filled[:, 1]]),
+                jnp.asarray(truths[filled[:, 1]]),
+                metrics.load_lpips(),
+            )
+            scores[job[:, 0], job[:, 1]] = np.stack(found, 1)[: len(job)]
+            done += len(job)
+            if report is not None:
+                report(done, total)
+        for row, score in zip(values, scores.mean(1), strict=True):
+            settings = {**chosen, **{name: float(v) for name, v in zip(traced, row, strict=True)}}
+            trials.append(Trial({**(fixed or {}), **settings}, Scores(*map(float, score))))
+    sign = 1.0 if metric == "lpips" else -1.0
+    return sorted(trials, key=lambda t: np.nan_to_num(sign * getattr(t.scores, metric), nan=np.inf))
+
+
+def _combinations(grid: Mapping[str, Sequence[Any]]):
+    return (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
+
+
+def _program(factory: Callable[..., Sampler], settings: Mapping[str, Any], traced: Sequence[str]):
+    """The jitted map from a batch of (settings, key, measurement, truth) to scores."""
+
+    def one(values, key, prior, degradation, y, truth, lpips):
+        sampler = factory(**{**settings, **dict(zip(traced, values, strict=True))})
+        image = jnp.clip(sampler.sample(key, prior, degradation, y).image, -1.0, 1.0)
+        return metrics.psnr(image, truth), metrics.ssim(image, truth), metrics.lpips(image, truth, lpips)
+
+    return jax.jit(jax.vmap(one, in_axes=(0, 0, None, None, 0, 0, None)))
+
+
+def save_settings(
+    path: str | os.PathLike[str], task: str, method: str, settings: Mapping[str, Any], **more: Any
+) -> None:
+    """Write settings as a file that `load_settings` and the command line read; `more` is kept beside them."""
+    content = {"kind": _KIND, "task": task, "method": method, "settings": dict(settings), **more}
+    with replacing(pathlib.Path(path)) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def load_settings(path: str | os.PathLike[str], task: str, method: str) -> dict[str, Any]:
+    """Read settings for a task and method.
+
+    Raises:
+      ValueError: If the file cannot be read, or holds settings for something else.
+    """
+    try:
+        content = json.loads(pathlib.Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"settings {path} cannot be read ({error})") from error
+    if not isinstance(content, dict) or content.get("kind") != _KIND:
+        raise ValueError(f"{path} holds no settings; expected a file written by `jaxrestore tune`")
+    if (content["task"], content["method"]) != (task, method):
+        raise ValueError(
+            f"{path} holds settings of {content['method']} for {content['task']}, expected those of {method} for {task}"
+        )
+    return content["settings"]
