@@ -101,6 +101,15 @@ def _colorization(shape: Shape, key: jax.Array):
     return operators.Colorization(shape)
 
 
+def build_sampler(method: str, settings: Mapping[str, Any]) -> Sampler:
+    """A sampler from its method and settings: keyword arguments of the factory, and `self_ensemble`, the number of
+    mirrored copies that each evaluation of the prior averages (see `Sampler.with_self_ensemble`).
+    """
+    _checks.one_of("method", method, tuple(METHODS))
+    copies = settings.get("self_ensemble", 1)
+    return METHODS[method](**{k: v for k, v in settings.items() if k != "self_ensemble"}).with_self_ensemble(copies)
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskDefinition:
     """An entry of `TASKS`."""
@@ -135,7 +144,7 @@ class Task:
         Raises:
           ValueError: If method or set is unknown, or the method cannot do this task.
         """
-        return METHODS[method](**{**self.for_method(method, settings), **overrides})
+        return build_sampler(method, {**self.for_method(method, settings), **overrides})
 
     def for_method(self, method: str, settings: str = "photo") -> Mapping[str, Any]:
         """The method's recommended settings; arguments and errors are those of `sampler`."""

@@ -1,4 +1,5 @@
 import csv
+import itertools
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ Y = DEGRADATION.measure(jax.random.key(1), PRIOR.sample(jax.random.key(2)))
 @pytest.mark.parametrize(("method", "step_size"), [("spgd", 0.1), ("dps", 0.3)])
 def test_variants_differ_in_warm_up_and_momentum(method, step_size):
     samplers = analysis.variants(method, 8, 3, step_size)
-    assert list(samplers)[0] == method
+    assert next(iter(samplers)) == method
     found = {label: analysis.curves(s, jax.random.key(0), PRIOR, DEGRADATION, Y)[1] for label, s in samplers.items()}
     assert len(found) == {"spgd": 3, "dps": 4}[method]
     for run in found.values():
@@ -39,7 +40,7 @@ def test_angles_are_those_of_the_states():
         np.asarray(PRIOR.denoise(x / np.sqrt(a), np.sqrt((1 - a) / a)) - x / np.sqrt(a)).ravel()
         for x, a in zip(result.recording.x[:-1], abar[1:], strict=True)
     ]
-    cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(directions, directions[1:], strict=False)]
+    cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in itertools.pairwise(directions)]
     np.testing.assert_allclose(np.cos(result.info.angle_denoising[2:]), cosines, atol=1e-3)
 
 

@@ -70,7 +70,7 @@ def test_tuned_settings_are_used_by_restore_and_evaluate(run, tmp_path, prior):
     images.save(tmp_path / "photos" / "a.png", PHOTO)
     task = ["--task", "denoising", "--method", "dps", "--prior", prior, "--quiet"]
     tune = ["tune", "--data", "photos", "--size", 32, "-o", "best.json", *task, "--set", "num_steps=4"]
-    code, out, error = run(*tune, "--grid", "scale=0.01..0.1:2", "--metric", "psnr")
+    code, _out, error = run(*tune, "--grid", "scale=0.01..0.1:2", "--metric", "psnr")
     assert code == 0, error
     stored = json.loads((tmp_path / "best.json").read_text())
     assert len(stored["trials"]) == 2

@@ -46,7 +46,11 @@ OPERATORS = {
     "NonlinearBlur": operators.NonlinearBlur((128, 128, 3), BLUR, operators.random_blur_code(KEY, (128, 128, 3), BLUR)),
 }
 NOISES = {"GaussianNoise": jr.GaussianNoise(0.1), "PoissonNoise": jr.PoissonNoise(1.0), "NoNoise": jr.NoNoise()}
-PRIORS = {"GaussianMixture": random_mixture(shape=SHAPE), "NetworkPrior": None}  # the network comes from its fixture
+PRIORS = {
+    "GaussianMixture": random_mixture(shape=SHAPE),
+    "NetworkPrior": None,
+    "SelfEnsemble": jr.priors.SelfEnsemble(random_mixture(shape=SHAPE), 4),
+}  # the network comes from its fixture
 
 PRIOR = isotropic(SHAPE)
 DEGRADATION = jr.Degradation(operators.GaussianBlur(SHAPE, 5, 1.0), jr.GaussianNoise(0.05))

@@ -222,3 +222,30 @@ class TestGaussianMixture:
     def test_shapes_that_do_not_fit_are_refused(self):
         with pytest.raises(ValueError, match="do not fit"):
             jr.priors.GaussianMixture.from_covariances([1.0], np.zeros((1, 2, 2, 3)), np.zeros((1, 4, 4)))
+
+
+class TestSelfEnsemble:
+    def test_is_the_mean_over_mirror_images(self):
+        prior, x = random_mixture(shape=(4, 6, 3)), jax.random.normal(jax.random.key(0), (4, 6, 3))
+        expected = (prior.denoise(x, 0.4) + prior.denoise(x[:, ::-1], 0.4)[:, ::-1]) / 2
+        np.testing.assert_allclose(jr.priors.SelfEnsemble(prior, 2).denoise(x, 0.4), expected, atol=1e-6)
+        four = jr.priors.SelfEnsemble(prior, 4)
+        np.testing.assert_allclose(four.denoise(x[::-1], 0.4), four.denoise(x, 0.4)[::-1], atol=1e-6)
+        schedule = jr.schedules.ddpm(10)
+        mirrored = four.predict(x[:, ::-1], jnp.int32(5), schedule)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b[:, ::-1], atol=1e-5),
+            mirrored,
+            four.predict(x, jnp.int32(5), schedule),
+        )
+
+    def test_a_sampler_with_it_is_the_sampler_given_it(self):
+        prior, sampler = random_mixture(shape=(4, 4, 3)), jr.dps(num_steps=4)
+        degradation = jr.Degradation(jr.operators.Denoising((4, 4, 3)), jr.GaussianNoise(0.1))
+        y, key = jnp.zeros((4, 4, 3)), jax.random.key(0)
+        a = sampler.with_self_ensemble(2).sample(key, prior, degradation, y).image
+        b = sampler.sample(key, jr.priors.SelfEnsemble(prior, 2), degradation, y).image
+        np.testing.assert_array_equal(a, b)
+        assert sampler.with_self_ensemble(1) is sampler
+        with pytest.raises(ValueError, match="self_ensemble is 3, expected one of 1, 2, 4"):
+            sampler.with_self_ensemble(3)

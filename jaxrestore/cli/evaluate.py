@@ -11,7 +11,7 @@ from jaxrestore import evaluation, images
 from jaxrestore._files import replacing
 from jaxrestore.cli import _shared
 from jaxrestore.priors import load_prior
-from jaxrestore.tasks import METHODS
+from jaxrestore.tasks import build_sampler
 
 
 @click.command("evaluate")
@@ -53,7 +53,7 @@ def command(
     for shape, members in _shared.by_shape(truths).items():
         chosen = _shared.build_task(task_name, shape, noise, values, seed)
         used = _shared.settings_of(chosen, method, prior, settings, keywords)
-        sampler = METHODS[method](**used)
+        sampler = build_sampler(method, used)
         result = evaluation.evaluate(
             sampler,
             loaded,

@@ -12,7 +12,7 @@ from jaxrestore._files import replacing
 from jaxrestore.cli import _shared
 from jaxrestore.priors import load_prior
 from jaxrestore.restore import Batch, DivergenceError, RunningStatistics, restore_batches
-from jaxrestore.tasks import METHODS
+from jaxrestore.tasks import build_sampler
 
 
 @click.command("restore")
@@ -80,7 +80,7 @@ def command(
         ys = np.stack([measurements[j] for j in group])
         shape = _shared.restored_shape(ys[0], task_name, values)
         chosen = _shared.build_task(task_name, shape, noise, values, seed)
-        sampler = METHODS[method](**_shared.settings_of(chosen, method, prior, settings, keywords))
+        sampler = build_sampler(method, _shared.settings_of(chosen, method, prior, settings, keywords))
         batches = restore_batches(
             sampler,
             loaded,

@@ -67,6 +67,7 @@ def command(
     truths = [_shared.crop_to_factor(_shared.centre(images.load(p), size, p), task_name, values) for p in paths]
     chosen = _shared.build_task(task_name, truths[0].shape, noise, values, seed)
     base = _shared.settings_of(chosen, method, prior, settings, _shared.parse_values(overrides))
+    copies = base.pop("self_ensemble", 1)
     trials = tuning.tune(
         tasks.METHODS[method],
         load_prior(prior),
@@ -75,6 +76,7 @@ def command(
         grid,
         key=jax.random.key(seed),
         fixed={name: v for name, v in base.items() if name not in grid},
+        self_ensemble=copies,
         metric=metric,
         batch_size=batch_size,
         report=None if quiet else lambda done, total: click.echo(f"{done} of {total}", err=True),
@@ -88,7 +90,7 @@ def command(
         out,
         task_name,
         method,
-        tasks.for_size(method, best.settings, truths[0].shape, back=True),
+        {**tasks.for_size(method, best.settings, truths[0].shape, back=True), "self_ensemble": copies},
         note=f"values of `scale` are those of 256x256 pixels; tuned at {truths[0].shape[0]}x{truths[0].shape[1]}",
         metric=metric,
         scores=best.scores._asdict(),

@@ -7,5 +7,6 @@ from jaxrestore.priors.checkpoint import bundled_priors as bundled_priors
 from jaxrestore.priors.checkpoint import load_prior as load_prior
 from jaxrestore.priors.checkpoint import save_prior as save_prior
 from jaxrestore.priors.config import UNetConfig as UNetConfig
+from jaxrestore.priors.ensemble import SelfEnsemble as SelfEnsemble
 from jaxrestore.priors.mixture import GaussianMixture as GaussianMixture
 from jaxrestore.priors.network import NetworkPrior as NetworkPrior

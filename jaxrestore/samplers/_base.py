@@ -1,5 +1,6 @@
 """What a sampler is: two pure functions and a length, and one runner for all of them."""
 
+import functools
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
+from jaxrestore.priors.ensemble import SelfEnsemble, check_copies
 
 
 class SamplerState(Protocol):
@@ -108,6 +110,23 @@ class Sampler(NamedTuple):
         state, last = self.advance(state, prior, degradation, y, rest)
         info = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), info, last)
         return SampleResult(state.x, info, recording)
+
+    def with_self_ensemble(self, copies: int) -> "Sampler":
+        """The same sampler, asking the prior's geometric self-ensemble (see `priors.SelfEnsemble`) at each evaluation.
+
+        Args:
+          copies: 1 (no ensemble), 2 or 4: how many times the evaluations of the network cost.
+        """
+        ensemble = functools.partial(SelfEnsemble, copies=copies)
+        check_copies(copies)
+
+        def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> Any:
+            return self.init(key, ensemble(prior), degradation, y)
+
+        def step(state: Any, prior: Prior, degradation: Degradation, y: jax.Array) -> tuple[Any, Any]:
+            return self.step(state, ensemble(prior), degradation, y)
+
+        return self._replace(init=init, step=step) if copies > 1 else self
 
     def advance(self, state: Any, prior: Prior, degradation: Degradation, y: jax.Array, steps: int) -> tuple[Any, Any]:
         """`steps` steps from a state, for runs in pieces; two halves equal one run.
