@@ -12,7 +12,7 @@ import numpy as np
 from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
-from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._base import Sampler, batch_axes
 
 _REPORTS = 50  # pieces of a run between looks at the device: often enough for a bar, too few to slow the loop
 KEEP = ("all", "best")
@@ -266,21 +266,16 @@ def _raise_if_broken(broken: jax.Array, job: np.ndarray, sampler: Sampler) -> No
         raise DivergenceError(int(job[first, 0]), int(job[first, 1]), int(steps[first]), sampler.setting)
 
 
-def _axes(state: Any) -> Any:
-    """Vmap axes of a sampler's state: all images share the step index, so it stays unbatched."""
-    return type(state)(*[None if field == "index" else 0 for field in state._fields])
-
-
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _start(sampler: Sampler, axis: int | None, keys, prior, degradation, y):
-    axes = _axes(jax.eval_shape(sampler.init, keys[0], prior, _first(degradation, axis == 0), y[0]))
+    axes = batch_axes(jax.eval_shape(sampler.init, keys[0], prior, _first(degradation, axis == 0), y[0]))
     return jax.vmap(sampler.init, in_axes=(0, None, axis, 0), out_axes=axes)(keys, prior, degradation, y)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def _advance(sampler: Sampler, axis: int | None, state, broken, prior, degradation, y, steps):
     """`steps` (traced: one program for all pieces) steps; `broken` keeps the first step with a value not finite."""
-    axes = _axes(state)
+    axes = batch_axes(state)
     step = jax.vmap(lambda *args: sampler.step(*args)[0], in_axes=(axes, None, axis, 0), out_axes=axes)
 
     def body(_, carry):

@@ -33,6 +33,7 @@ METHODS: Mapping[str, Callable[..., Sampler]] = {
 }
 LINEAR_ONLY = ("diffpir", "ddnm", "ddrm", "pigdm")
 SETTINGS = ("published", "photo")
+SHARED_SETTINGS = ("self_ensemble", "mean_of")  # of every method; see `build_sampler`
 
 Shape = tuple[int, int, int]
 
@@ -102,12 +103,15 @@ def _colorization(shape: Shape, key: jax.Array):
 
 
 def build_sampler(method: str, settings: Mapping[str, Any]) -> Sampler:
-    """A sampler from its method and settings: keyword arguments of the factory, and `self_ensemble`, the number of
-    mirrored copies that each evaluation of the prior averages (see `Sampler.with_self_ensemble`).
+    """A sampler from its method and settings: keyword arguments of the factory, and two that all methods share.
+
+    `self_ensemble` is the number of mirrored copies that each evaluation of the prior averages, `mean_of` that of the
+    runs whose mean is the answer (see `Sampler.with_self_ensemble` and `Sampler.mean_of`); both are 1 by default.
     """
     _checks.one_of("method", method, tuple(METHODS))
-    copies = settings.get("self_ensemble", 1)
-    return METHODS[method](**{k: v for k, v in settings.items() if k != "self_ensemble"}).with_self_ensemble(copies)
+    own = {name: value for name, value in settings.items() if name not in SHARED_SETTINGS}
+    sampler = METHODS[method](**own).with_self_ensemble(settings.get("self_ensemble", 1))
+    return sampler.mean_of(settings.get("mean_of", 1))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,7 +47,7 @@ def tune(
     *,
     key: jax.Array,
     fixed: Mapping[str, Any] | None = None,
-    self_ensemble: int = 1,
+    wrap: Callable[[Sampler], Sampler] = lambda sampler: sampler,
     metric: str = "lpips",
     batch_size: int = 8,
     report: Callable[[int, int], Any] | None = None,
@@ -64,7 +64,7 @@ def tune(
       grid: Name of a setting to its values.
       key: Draws the noise of the measurements and all of the samplers' randomness.
       fixed: The other settings.
-      self_ensemble: Mirrored copies that each evaluation of the prior averages; see `Sampler.with_self_ensemble`.
+      wrap: Applied to each sampler, e.g. `lambda s: s.mean_of(2)`.
       metric: What orders the result: "lpips" (smaller is better), "psnr" or "ssim".
       batch_size: Restorations on the device at a time, over pictures and settings alike.
       report: Called with the number of finished restorations and of all, after each batch.
@@ -95,7 +95,7 @@ def tune(
     programs = list(_combinations(static))
     total, done, trials = len(programs) * len(jobs), 0, []
     for chosen in programs:
-        program = _program(factory, {**(fixed or {}), **chosen}, traced, self_ensemble)
+        program = _program(factory, {**(fixed or {}), **chosen}, traced, wrap)
         scores = np.zeros((len(values), len(truths), len(Scores._fields)))
         size = min(batch_size, len(jobs))
         for start in range(0, len(jobs), size):
@@ -125,11 +125,11 @@ def _combinations(grid: Mapping[str, Sequence[Any]]):
     return (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
 
 
-def _program(factory: Callable[..., Sampler], settings: Mapping[str, Any], traced: Sequence[str], copies: int):
+def _program(factory: Callable[..., Sampler], settings: Mapping[str, Any], traced: Sequence[str], wrap):
     """The jitted map from a batch of (settings, key, measurement, truth) to scores."""
 
     def one(values, key, prior, degradation, y, truth, lpips):
-        sampler = factory(**{**settings, **dict(zip(traced, values, strict=True))}).with_self_ensemble(copies)
+        sampler = wrap(factory(**{**settings, **dict(zip(traced, values, strict=True))}))
         image = jnp.clip(sampler.sample(key, prior, degradation, y).image, -1.0, 1.0)
         return metrics.psnr(image, truth), metrics.ssim(image, truth), metrics.lpips(image, truth, lpips)
 

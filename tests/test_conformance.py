@@ -12,7 +12,7 @@ from conftest import isotropic, random_mixture
 import jaxrestore as jr
 from jaxrestore import operators
 from jaxrestore.operators.neural_blur import blur_shapes
-from jaxrestore.restore import _axes
+from jaxrestore.samplers._base import batch_axes
 
 SHAPE = (8, 8, 3)
 KEY = jax.random.key(7)
@@ -108,7 +108,7 @@ class TestSamplers:
         assert state.x.dtype == jnp.float32
         assert state.x0.shape == SHAPE
         assert int(advanced.index) == int(state.index) + 1
-        assert _axes(state).index is None
+        assert batch_axes(state).index is None
 
     def test_diagnostics_have_one_entry_a_step(self, name):
         sampler = SAMPLERS[name]

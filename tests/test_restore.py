@@ -132,3 +132,18 @@ def test_statistics_are_those_of_the_samples_whatever_the_batch():
         np.testing.assert_allclose(found.std, samples.std(1, ddof=1), atol=1e-5)
     with pytest.raises(ValueError, match="num_samples is 1, expected at least 2"):
         jr.posterior_statistics(*arguments, key=KEY, num_samples=1)
+
+
+@pytest.mark.parametrize("sampler", [jr.spgd(num_steps=4, warmup_steps=2, learning_rate=0.05), jr.dpps(num_steps=4)])
+def test_the_mean_of_chains_is_the_mean_of_their_runs(sampler):
+    mean = sampler.mean_of(3)
+    runs = [sampler.sample(jax.random.fold_in(KEY, i), PRIOR, DEGRADATION, YS[0]) for i in range(3)]
+    result = mean.sample(KEY, PRIOR, DEGRADATION, YS[0])
+    np.testing.assert_allclose(result.image, np.mean([r.image for r in runs], 0), atol=1e-4)
+    np.testing.assert_allclose(result.info.residual, runs[0].info.residual, rtol=1e-3)
+    images = jr.restore(mean, PRIOR, DEGRADATION, YS[:2], key=KEY)
+    key = jax.random.fold_in(jax.random.fold_in(KEY, 1), 0)
+    np.testing.assert_allclose(images[1], mean.sample(key, PRIOR, DEGRADATION, YS[1]).image, atol=1e-4)
+    assert sampler.mean_of(1) is sampler
+    with pytest.raises(ValueError, match="mean_of is 0, expected at least 1"):
+        sampler.mean_of(0)

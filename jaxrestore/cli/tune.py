@@ -67,7 +67,7 @@ def command(
     truths = [_shared.crop_to_factor(_shared.centre(images.load(p), size, p), task_name, values) for p in paths]
     chosen = _shared.build_task(task_name, truths[0].shape, noise, values, seed)
     base = _shared.settings_of(chosen, method, prior, settings, _shared.parse_values(overrides))
-    copies = base.pop("self_ensemble", 1)
+    shared = {name: base.pop(name, 1) for name in tasks.SHARED_SETTINGS}
     trials = tuning.tune(
         tasks.METHODS[method],
         load_prior(prior),
@@ -76,7 +76,7 @@ def command(
         grid,
         key=jax.random.key(seed),
         fixed={name: v for name, v in base.items() if name not in grid},
-        self_ensemble=copies,
+        wrap=lambda s: s.with_self_ensemble(shared["self_ensemble"]).mean_of(shared["mean_of"]),
         metric=metric,
         batch_size=batch_size,
         report=None if quiet else lambda done, total: click.echo(f"{done} of {total}", err=True),
@@ -90,7 +90,10 @@ def command(
         out,
         task_name,
         method,
-        {**tasks.for_size(method, best.settings, truths[0].shape, back=True), "self_ensemble": copies},
+        {
+            **tasks.for_size(method, best.settings, truths[0].shape, back=True),
+            **{name: n for name, n in shared.items() if n > 1},
+        },
         note=f"values of `scale` are those of 256x256 pixels; tuned at {truths[0].shape[0]}x{truths[0].shape[1]}",
         metric=metric,
         scores=best.scores._asdict(),
