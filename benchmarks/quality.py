@@ -1,12 +1,18 @@
 """How good are the restored photographs? Every method on every task over a folder of clean pictures.
 
 `python -m benchmarks.quality FOLDER [--tasks ...] [--methods ...]`. Resumable: finished cells are read back from the
-result file. Prints a Markdown table.
+result file, unless settings, prior or pictures have changed since. Prints a Markdown table and writes it beside the
+result.
 """
 
 import argparse
+import inspect
 import json
+import math
 import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,15 +20,25 @@ import numpy as np
 import jaxrestore as jr
 from benchmarks import _run
 from jaxrestore import evaluation, images
-from jaxrestore.tasks import METHODS
+from jaxrestore.priors.checkpoint import BUNDLED
+from jaxrestore.tasks import METHODS, SHARED_SETTINGS
 
-TASKS = ("super_resolution", "gaussian_deblur", "inpainting_random")
+TASKS = tuple(name for name, definition in jr.TASKS.items() if "weights" not in definition.options)
+
+
+def network_evaluations(method: str, settings: Mapping[str, Any]) -> int:
+    """Evaluations of the prior for one picture; where gradients pass it, each costs about twice as much."""
+    defaults = {n: p.default for n, p in inspect.signature(METHODS[method]).parameters.items()}
+    counts = ("num_steps", "warmup_steps", "ode_steps", *SHARED_SETTINGS)
+    return math.prod({**defaults, **settings}.get(name, 1) for name in counts)
 
 
 def main() -> None:
     """Measure what is missing, write after each cell, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path, help="clean pictures of one size")
+    parser.add_argument("--size", type=int, help="use the pictures' centres of so many pixels")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a new cell after this time")
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=list(jr.TASKS))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--batch-size", type=int, default=2)
@@ -32,15 +48,24 @@ def main() -> None:
 
     paths = images.find(arguments.folder)
     truths = np.stack([images.load(path) for path in paths])
-    file = _run.RESULTS / f"quality-{jax.devices()[0].platform}.json"
+    if arguments.size:
+        top, left = ((n - arguments.size) // 2 for n in truths.shape[1:3])
+        truths = truths[:, top : top + arguments.size, left : left + arguments.size]
+    benchmark = f"quality-{arguments.size}" if arguments.size else "quality"
+    file = _run.RESULTS / f"{benchmark}-{jax.devices()[0].platform}.json"
+    started = time.monotonic()
     cells = {} if arguments.again or not file.exists() else json.loads(file.read_text())["cells"]
     prior = jr.load_prior("photo")
+    checksum = json.loads((BUNDLED / "photo" / "prior.json").read_text())["sha256"]
     for name in arguments.tasks:
         task = jr.task(name, image_shape=truths.shape[1:], key=jax.random.key(1))
         for method in arguments.methods:
+            if method not in task.settings["photo"]:
+                continue
             settings = dict(task.settings["photo"][method])
             label = f"{name}/{method}"
-            if cells.get(label, {}).get("settings") == settings:
+            made_of = {"settings": settings, "prior": checksum, "shape": list(truths.shape)}
+            if made_of.items() <= cells.get(label, {}).items() or time.monotonic() - started > 60 * arguments.minutes:
                 continue
             result = evaluation.evaluate(
                 task.sampler(method),
@@ -54,7 +79,8 @@ def main() -> None:
             simple = [evaluation.simple_answer(task.degradation, y) for y in result.measurements]
             simple = [evaluation.score(s, t) for s, t in zip(simple, truths, strict=True) if s is not None]
             cells[label] = {
-                "settings": settings,
+                **made_of,
+                "network_evaluations": network_evaluations(method, settings),
                 "seconds_per_image": result.seconds / len(paths),
                 "mean": evaluation.mean_scores(result.scores)._asdict(),
                 "simple": evaluation.mean_scores(simple)._asdict() if simple else None,
@@ -65,14 +91,24 @@ def main() -> None:
                     folder = arguments.save / name / method
                     images.save(folder / path.name, restored, overwrite=True)
                     images.save(arguments.save / name / "measured" / path.name, y, overwrite=True)
-            _run.write(
-                "quality", {"prior": "photo", "shape": list(truths.shape), "dtype": prior.config.dtype, "cells": cells}
-            )
-    print("| task | method | PSNR (simple) | SSIM (simple) | LPIPS (simple) | s / image |\n|---|---|---|---|---|---|")
-    for label, cell in cells.items():
-        columns = [f"{cell['mean'][m]:.3f} ({cell['simple'][m]:.3f})" for m in ("psnr", "ssim", "lpips")]
-        print(f"| {' | '.join([*label.split('/'), *columns])} | {cell['seconds_per_image']:.0f} |")
-    print(file)
+            _run.write(benchmark, {"dtype": prior.config.dtype, "cells": cells})
+    written = table(cells)
+    file.with_suffix(".md").write_text(written + "\n")
+    print(f"{written}\n{file}")
+
+
+def table(cells: Mapping[str, Any]) -> str:
+    """Mean scores by task and method, those of the simple answer in brackets."""
+    head = ("task", "method", "PSNR (simple)", "SSIM (simple)", "LPIPS (simple)", "evaluations", "s / picture")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for label, cell in sorted(cells.items(), key=lambda c: [list(jr.TASKS).index(c[0].split("/")[0])]):
+        columns = []
+        for metric in ("psnr", "ssim", "lpips"):
+            simple = f" ({cell['simple'][metric]:.3f})" if cell["simple"] else ""
+            columns.append(f"{cell['mean'][metric]:.3f}{simple}")
+        evaluations, seconds = str(cell.get("network_evaluations", "")), f"{cell['seconds_per_image']:.0f}"
+        lines.append(f"| {' | '.join([*label.split('/'), *columns, evaluations, seconds])} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Every sampler, operator and prior of the public namespace goes through the same facts."""
 
 import dataclasses
+import functools
 import inspect
 
 import jax
@@ -57,6 +58,18 @@ DEGRADATION = jr.Degradation(operators.GaussianBlur(SHAPE, 5, 1.0), jr.GaussianN
 Y = DEGRADATION.measure(jax.random.key(1), 0.5 * jax.random.normal(jax.random.key(2), SHAPE))
 
 
+@functools.cache
+def jitted(name):
+    """Compiled once for all facts about a sampler."""
+    return jax.jit(SAMPLERS[name].sample)
+
+
+@functools.cache
+def plain(name):
+    """One run, which others are compared with."""
+    return jitted(name)(KEY, PRIOR, DEGRADATION, Y)
+
+
 def test_no_newcomer_is_missing():
     functions = {n: f for n, f in vars(jr).items() if inspect.isfunction(f)}
     assert {n for n, f in functions.items() if f.__annotations__.get("return") is jr.Sampler} == set(SAMPLERS)
@@ -69,13 +82,14 @@ def test_no_newcomer_is_missing():
 
 @pytest.mark.parametrize("name", SAMPLERS)
 class TestSamplers:
-    def test_jit_equals_eager(self, name):
-        sample = SAMPLERS[name].sample
-        eager, jitted = sample(KEY, PRIOR, DEGRADATION, Y), jax.jit(sample)(KEY, PRIOR, DEGRADATION, Y)
-        np.testing.assert_allclose(eager.image, jitted.image, atol=1e-4)
+    def test_jit_equals_eager_with_diagnostics_of_every_step(self, name):
+        eager = SAMPLERS[name].sample(KEY, PRIOR, DEGRADATION, Y)
+        np.testing.assert_allclose(eager.image, plain(name).image, atol=1e-4)
+        assert all(a.shape[0] == SAMPLERS[name].num_steps for a in jax.tree.leaves(eager.info))
+        assert np.isfinite(eager.info.residual).all()
 
     def test_vmap_equals_loop_so_batch_mates_do_not_change_an_image(self, name):
-        sample = jax.jit(SAMPLERS[name].sample)
+        sample = jitted(name)
         keys = jax.random.split(KEY, 3)
         ys = jnp.stack([Y, -Y, 3 * Y])
         together = jax.vmap(sample, in_axes=(0, None, None, 0))(keys, PRIOR, DEGRADATION, ys)
@@ -91,38 +105,29 @@ class TestSamplers:
         state = sampler.init(KEY, PRIOR, DEGRADATION, Y)
         for _ in range(2):
             state, _ = jax.jit(sampler.advance, static_argnums=4)(state, PRIOR, DEGRADATION, Y, 3)
-        np.testing.assert_allclose(state.x, jax.jit(sampler.sample)(KEY, PRIOR, DEGRADATION, Y).image, atol=1e-5)
+        np.testing.assert_allclose(state.x, plain(name).image, atol=1e-5)
 
     def test_same_key_same_result_and_another_key_another(self, name):
-        sample = jax.jit(SAMPLERS[name].sample)
-        first = sample(KEY, PRIOR, DEGRADATION, Y).image
-        np.testing.assert_array_equal(first, sample(KEY, PRIOR, DEGRADATION, Y).image)
-        assert not np.allclose(first, sample(jax.random.key(8), PRIOR, DEGRADATION, Y).image, atol=1e-3)
+        first = plain(name).image
+        np.testing.assert_array_equal(first, jitted(name)(KEY, PRIOR, DEGRADATION, Y).image)
+        assert not np.allclose(first, jitted(name)(jax.random.key(8), PRIOR, DEGRADATION, Y).image, atol=1e-3)
 
     def test_the_state_keeps_its_structure_and_dtypes(self, name):
         sampler = SAMPLERS[name]
-        state = sampler.init(KEY, PRIOR, DEGRADATION, Y)
-        advanced, _ = sampler.step(state, PRIOR, DEGRADATION, Y)
+        state = jax.eval_shape(sampler.init, KEY, PRIOR, DEGRADATION, Y)
+        advanced, _ = jax.eval_shape(sampler.step, state, PRIOR, DEGRADATION, Y)
         describe = lambda s: jax.tree.map(lambda a: (a.shape, a.dtype), s)  # noqa: E731
         assert describe(state) == describe(advanced)
         assert state.x.dtype == jnp.float32
         assert state.x0.shape == SHAPE
-        assert int(advanced.index) == int(state.index) + 1
+        assert state.index.dtype == jnp.int32
         assert batch_axes(state).index is None
 
-    def test_diagnostics_have_one_entry_a_step(self, name):
-        sampler = SAMPLERS[name]
-        info = sampler.sample(KEY, PRIOR, DEGRADATION, Y).info
-        assert all(a.shape[0] == sampler.num_steps for a in jax.tree.leaves(info))
-        assert np.isfinite(info.residual).all()
-
-    @pytest.mark.parametrize("every", [1, 2, 4, 6])
+    @pytest.mark.parametrize("every", [2, 4])
     def test_recording_shows_the_run_and_does_not_change_it(self, name, every):
-        sampler = SAMPLERS[name]
-        plain = sampler.sample(KEY, PRIOR, DEGRADATION, Y)
-        recorded = sampler.sample(KEY, PRIOR, DEGRADATION, Y, record_every=every)
-        np.testing.assert_allclose(recorded.image, plain.image, atol=1e-5)
-        np.testing.assert_allclose(recorded.info.residual, plain.info.residual, rtol=1e-4)
+        recorded = SAMPLERS[name].sample(KEY, PRIOR, DEGRADATION, Y, record_every=every)
+        np.testing.assert_allclose(recorded.image, plain(name).image, atol=1e-5)
+        np.testing.assert_allclose(recorded.info.residual, plain(name).info.residual, rtol=1e-4)
         np.testing.assert_array_equal(recorded.recording.index, np.arange(every, 7, every))
         if 6 % every == 0:
             np.testing.assert_array_equal(recorded.recording.x[-1], recorded.image)
