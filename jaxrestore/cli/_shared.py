@@ -1,5 +1,7 @@
 """What several commands share: options, measurements on disk, tables."""
 
+import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -14,8 +16,84 @@ from jaxrestore.priors.checkpoint import bundled_priors
 from jaxrestore.tasks import METHODS, SETTINGS, TASKS, Task, for_size, task
 
 
+@dataclasses.dataclass(frozen=True)
+class TaskChoice:
+    """What the options of `task_options` say."""
+
+    task_name: str
+    noise: float | None
+    options: tuple[str, ...]
+    mask: pathlib.Path | None
+    kernel: pathlib.Path | None
+    seed: int
+
+    @property
+    def key(self) -> jax.Array:
+        """All randomness."""
+        return jax.random.key(self.seed)
+
+    def values(self) -> dict[str, Any]:
+        """Task options, masks and kernels read from their files."""
+        values = parse_values(self.options)
+        if self.mask is not None:
+            values["mask"] = jnp.asarray(images.load(self.mask).mean(-1, keepdims=True) > 0, jnp.float32)
+        if self.kernel is not None:
+            weights = (images.load(self.kernel).mean(-1) + 1) / 2
+            if weights.sum() == 0:
+                raise click.UsageError(f"{self.kernel} is all black, expected a kernel")
+            values["kernel"] = jnp.asarray(weights / weights.sum(), jnp.float32)
+        return values
+
+    def build(self, image_shape: Sequence[int], values: dict[str, Any]) -> Task:
+        """The task for one image shape; the random mask or kernel depends on the seed alone."""
+        height, width, channels = image_shape
+        key = jax.random.fold_in(self.key, 1)
+        return task(self.task_name, image_shape=(height, width, channels), noise_std=self.noise, key=key, **values)
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodChoice:
+    """What the options of `method_options` say."""
+
+    method: str
+    prior: str
+    settings: str | None
+    overrides: tuple[str, ...]
+    samples: int
+    batch_size: int
+    quiet: bool
+
+    def settings_for(self, chosen: Task) -> dict[str, Any]:
+        """Keyword arguments of `build_sampler`: a recommended set or a tuned file, with some values replaced."""
+        overrides = parse_values(self.overrides)
+        name = self.settings or recommended_set(self.prior)
+        if name in SETTINGS:
+            return {**chosen.for_method(self.method, name), **overrides}
+        if not name.endswith(".json"):
+            raise click.UsageError(f"--settings is {name!r}, expected {', '.join(SETTINGS)} or a .json file")
+        tuned = tuning.load_settings(name, chosen.name, self.method)
+        return {**for_size(self.method, tuned, chosen.degradation.image_shape), **overrides}
+
+
+def recommended_set(prior: str) -> str:
+    """The set of settings that goes with a prior."""
+    return "photo" if prior in bundled_priors() else "published"
+
+
+def _gather(command: Callable[..., Any], name: str, kind: type[Any]) -> Callable[..., Any]:
+    """The command with those of its keyword arguments that are fields of `kind` gathered into one argument."""
+
+    @functools.wraps(command)
+    def gathered(**kwargs: Any) -> Any:
+        choice = kind(**{field.name: kwargs.pop(field.name) for field in dataclasses.fields(kind)})
+        return command(**kwargs, **{name: choice})
+
+    return gathered
+
+
 def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--task, --noise, --option, --mask, --kernel and --seed."""
+    """--task, --noise, --option, --mask, --kernel and --seed, as one argument `wanted: TaskChoice`."""
+    command = _gather(command, "wanted", TaskChoice)
     for decorate in reversed(
         (
             click.option(
@@ -55,7 +133,8 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--method, --prior, --settings, --set, --samples, --batch-size and --quiet."""
+    """--method, --prior, --settings, --set, --samples, --batch-size and --quiet, as one argument `by: MethodChoice`."""
+    command = _gather(command, "by", MethodChoice)
     for decorate in reversed(
         (
             click.option("--method", default="spgd", type=click.Choice(list(METHODS)), help="Sampler."),
@@ -90,19 +169,6 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def settings_of(
-    chosen: Task, method: str, prior: str, settings: str | None, overrides: dict[str, Any]
-) -> dict[str, Any]:
-    """Keyword arguments of the method's factory: a recommended set, or a tuned file, with some values replaced."""
-    name = settings or ("photo" if prior in bundled_priors() else "published")
-    if name in SETTINGS:
-        return {**chosen.for_method(method, name), **overrides}
-    if not name.endswith(".json"):
-        raise click.UsageError(f"--settings is {name!r}, expected {', '.join(SETTINGS)} or a .json file")
-    tuned = tuning.load_settings(name, chosen.name, method)
-    return {**for_size(method, tuned, chosen.degradation.image_shape), **overrides}
-
-
 def parse_values(pairs: Iterable[str]) -> dict[str, Any]:
     """["factor=4", "kernel=average"] as {"factor": 4, "kernel": "average"}."""
     values: dict[str, Any] = {}
@@ -117,26 +183,6 @@ def parse_values(pairs: Iterable[str]) -> dict[str, Any]:
             except ValueError:
                 values[name] = {"true": True, "false": False}.get(text.lower(), text)
     return values
-
-
-def read_options(options: Sequence[str], mask: pathlib.Path | None, kernel: pathlib.Path | None) -> dict[str, Any]:
-    """Task options from the command line, masks and kernels read from their files."""
-    values = parse_values(options)
-    if mask is not None:
-        values["mask"] = jnp.asarray(images.load(mask).mean(-1, keepdims=True) > 0, jnp.float32)
-    if kernel is not None:
-        weights = (images.load(kernel).mean(-1) + 1) / 2
-        if weights.sum() == 0:
-            raise click.UsageError(f"{kernel} is all black, expected a kernel")
-        values["kernel"] = jnp.asarray(weights / weights.sum(), jnp.float32)
-    return values
-
-
-def build_task(name: str, image_shape: Sequence[int], noise: float | None, values: dict[str, Any], seed: int) -> Task:
-    """The task for one image shape; the random mask or kernel depends on the seed alone."""
-    height, width, channels = image_shape
-    key = jax.random.fold_in(jax.random.key(seed), 1)
-    return task(name, image_shape=(height, width, channels), noise_std=noise, key=key, **values)
 
 
 def crop_to_factor(image: np.ndarray, name: str, values: dict[str, Any]) -> np.ndarray:

@@ -38,9 +38,7 @@ _STEP_SIZE = {"spgd": "learning_rate", "dps": "scale"}
 @click.option("--prior", default="photo", help="Bundled prior, or the folder of one.")
 @_shared.task_options
 @click.option("--force", is_flag=True, help="Replace existing files.")
-def command(
-    image, out, methods, steps, warmup_steps, size, prior, task_name, noise, options, mask, kernel, seed, force
-) -> None:
+def command(image, out, methods, steps, warmup_steps, size, prior, wanted, force) -> None:
     """Draw the angles of SPGD's paper over the steps, with and without warm-up and momentum.
 
     The clean picture IMAGE is degraded and restored by every variant. Likelihood gradients that turn against the
@@ -55,15 +53,15 @@ def command(
         raise images.ImageError(f"{out} has suffix {out.suffix!r}, expected .png, .pdf or .svg")
     table = out.with_suffix(".csv")
     _shared.refuse_existing([out, table], force)
-    values = _shared.read_options(options, mask, kernel)
-    truth = _shared.crop_to_factor(_shared.centre(images.load(image), size, image), task_name, values)
-    chosen = _shared.build_task(task_name, truth.shape, noise, values, seed)
+    values = wanted.values()
+    truth = _shared.crop_to_factor(_shared.centre(images.load(image), size, image), wanted.task_name, values)
+    chosen = wanted.build(truth.shape, values)
     loaded = load_prior(prior)
-    key_noise, key_run = jax.random.split(jax.random.key(seed))
+    key_noise, key_run = jax.random.split(wanted.key)
     y = chosen.degradation.measure(key_noise, jnp.asarray(truth))
     found, rows = {}, []
     for method in dict.fromkeys(methods):
-        settings = _shared.settings_of(chosen, method, prior, None, {})
+        settings = chosen.for_method(method, _shared.recommended_set(prior))
         samplers = analysis.variants(method, steps, warmup_steps, settings[_STEP_SIZE[method]])
         for label, sampler in samplers.items():
             click.echo(label, err=True)
@@ -71,7 +69,7 @@ def command(
             score = evaluation.score(np.nan_to_num(restored), truth)
             means = [float(np.nanmean(getattr(found[label], name))) for name in analysis.CURVES]
             rows.append((label, *(f"{m:.0f}" for m in means), score.psnr, score.lpips))
-    analysis.draw(out, found, title=f"{task_name}, {steps} steps, {truth.shape[0]}x{truth.shape[1]}")
+    analysis.draw(out, found, title=f"{wanted.task_name}, {steps} steps, {truth.shape[0]}x{truth.shape[1]}")
     analysis.write_csv(table, found)
     _shared.print_table("Mean angles in degrees", ("variant", *analysis.CURVES.values(), "PSNR", "LPIPS"), rows)
     click.echo(f"{out}\n{table}")

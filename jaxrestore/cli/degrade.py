@@ -20,29 +20,29 @@ from jaxrestore.operators import Inpainting, MotionBlur
 )
 @_shared.task_options
 @click.option("--force", is_flag=True, help="Replace existing files.")
-def command(source, out, task_name, noise, options, mask, kernel, seed, force) -> None:
+def command(source, out, wanted, force) -> None:
     """Degrade the clean picture SOURCE, or all pictures of a folder, as a task describes.
 
     A random mask or kernel is written beside the first result, as NAME.mask.png or NAME.kernel.png; the same --seed
     draws the same one for `restore`. Amplitudes (phase retrieval) are written as .npy.
     """
     paths = _shared.inputs(source)
-    suffix = None if _shared.is_picture(task_name) else ".npy"
+    suffix = None if _shared.is_picture(wanted.task_name) else ".npy"
     targets = _shared.outputs(paths, source, out, suffix)
     if suffix and any(t.suffix != suffix for t in targets):
-        raise ValueError(f"{targets[0]} has suffix {targets[0].suffix!r}, expected .npy for {task_name}")
+        raise ValueError(f"{targets[0]} has suffix {targets[0].suffix!r}, expected .npy for {wanted.task_name}")
     _shared.refuse_existing(targets, force)
-    values = _shared.read_options(options, mask, kernel)
+    values = wanted.values()
     for i, (path, target) in enumerate(zip(paths, targets, strict=True)):
-        image = _shared.crop_to_factor(images.load(path), task_name, values)
-        degradation = _shared.build_task(task_name, image.shape, noise, values, seed).degradation
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), i)
+        image = _shared.crop_to_factor(images.load(path), wanted.task_name, values)
+        degradation = wanted.build(image.shape, values).degradation
+        key = jax.random.fold_in(jax.random.fold_in(wanted.key, 2), i)
         y = np.asarray(degradation.measure(key, jnp.asarray(image)))
         operator = degradation.operator
-        if isinstance(operator, Inpainting) and mask is None:
+        if isinstance(operator, Inpainting) and wanted.mask is None:
             known = np.asarray(operator.mask, np.float32)
             images.save(target.with_suffix(".mask.png"), np.repeat(2 * known - 1, 3, 2), overwrite=force)
-        if isinstance(operator, MotionBlur) and kernel is None:
+        if isinstance(operator, MotionBlur) and wanted.kernel is None:
             weights = np.asarray(operator.kernel)
             images.save(
                 target.with_suffix(".kernel.png"),

@@ -4,7 +4,6 @@ import json
 import pathlib
 
 import click
-import jax
 import numpy as np
 
 from jaxrestore import evaluation, images
@@ -21,48 +20,29 @@ from jaxrestore.tasks import build_sampler
 @_shared.task_options
 @_shared.method_options
 @click.option("--force", is_flag=True, help="Replace existing files.")
-def command(
-    folder,
-    out,
-    save,
-    task_name,
-    noise,
-    options,
-    mask,
-    kernel,
-    seed,
-    method,
-    prior,
-    settings,
-    overrides,
-    samples,
-    batch_size,
-    force,
-    quiet,
-) -> None:
+def command(folder, out, save, wanted, by, force) -> None:
     """Degrade and restore the clean pictures of FOLDER; print PSNR, SSIM and LPIPS beside those of a simple answer."""
     paths = images.find(folder)
     targets = [] if save is None else _shared.outputs(paths, folder, save, ".png")
     _shared.refuse_existing([*targets, *([out] if out else [])], force)
-    values = _shared.read_options(options, mask, kernel)
-    keywords = _shared.parse_values(overrides)
-    loaded = load_prior(prior)
+    values = wanted.values()
+    loaded = load_prior(by.prior)
 
-    truths = [_shared.crop_to_factor(images.load(path), task_name, values) for path in paths]
+    truths = [_shared.crop_to_factor(images.load(path), wanted.task_name, values) for path in paths]
     rows, used = {}, {}
     for shape, members in _shared.by_shape(truths).items():
-        chosen = _shared.build_task(task_name, shape, noise, values, seed)
-        used = _shared.settings_of(chosen, method, prior, settings, keywords)
-        sampler = build_sampler(method, used)
+        chosen = wanted.build(shape, values)
+        used = by.settings_for(chosen)
+        sampler = build_sampler(by.method, used)
         result = evaluation.evaluate(
             sampler,
             loaded,
             chosen.degradation,
             np.stack([truths[i] for i in members]),
-            key=jax.random.key(seed),
-            batch_size=batch_size,
-            num_samples=samples,
-            progress=not quiet,
+            key=wanted.key,
+            batch_size=by.batch_size,
+            num_samples=by.samples,
+            progress=not by.quiet,
         )
         for j, i in enumerate(members):
             simple = evaluation.simple_answer(chosen.degradation, result.measurements[j])
@@ -81,17 +61,17 @@ def command(
         for kind in ("restored", "simple")
         if ordered[0][kind] is not None
     }
-    _print(f"{task_name}, {method}", ordered, means)
+    _print(f"{wanted.task_name}, {by.method}", ordered, means)
     if out is not None:
         report = {
-            "task": task_name,
+            "task": wanted.task_name,
             "options": {k: v for k, v in values.items() if not hasattr(v, "shape")},
-            "noise_std": noise,
-            "method": method,
+            "noise_std": wanted.noise,
+            "method": by.method,
             "settings": used,
-            "prior": prior,
-            "samples": samples,
-            "seed": seed,
+            "prior": by.prior,
+            "samples": by.samples,
+            "seed": wanted.seed,
             "environment": evaluation.environment(),
             "pictures": ordered,
             "mean": means,

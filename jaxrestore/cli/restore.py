@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Iterable, Iterator
 
 import click
-import jax
 import numpy as np
 
 from jaxrestore import images
@@ -30,27 +29,7 @@ from jaxrestore.tasks import build_sampler
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose result exists: goes on after a stop.")
-def command(
-    source,
-    out,
-    task_name,
-    noise,
-    options,
-    mask,
-    kernel,
-    seed,
-    method,
-    prior,
-    settings,
-    overrides,
-    samples,
-    batch_size,
-    dtype,
-    save_std,
-    force,
-    skip_existing,
-    quiet,
-) -> None:
+def command(source, out, wanted, by, dtype, save_std, force, skip_existing) -> None:
     """Restore the degraded picture SOURCE, or all pictures of a folder.
 
     Every file is written as soon as its batch is done. PNG, JPEG, WebP and TIFF, any size; amplitudes for phase
@@ -65,39 +44,38 @@ def command(
     for target in targets:
         if target.suffix.lower() not in images.SUFFIXES:
             raise images.ImageError(f"{target} has suffix {target.suffix!r}, expected {', '.join(images.SUFFIXES)}")
-    if save_std and samples < 2:
+    if save_std and by.samples < 2:
         raise click.UsageError("--save-std needs --samples of at least 2")
-    wanted = [i for i, target in enumerate(targets) if not (skip_existing and target.exists())]
-    written = [targets[i] for i in wanted]
+    missing = [i for i, target in enumerate(targets) if not (skip_existing and target.exists())]
+    written = [targets[i] for i in missing]
     _shared.refuse_existing([*written, *(f for t in written if save_std for f in _std_files(t))], force)
-    values = _shared.read_options(options, mask, kernel)
-    keywords = _shared.parse_values(overrides)
-    loaded = load_prior(prior, dtype=dtype)
-    measurements = [_shared.read_measurement(paths[i], task_name) for i in wanted]
+    values = wanted.values()
+    loaded = load_prior(by.prior, dtype=dtype)
+    measurements = [_shared.read_measurement(paths[i], wanted.task_name) for i in missing]
 
     for group in _shared.by_shape(measurements).values():
-        numbers = [wanted[j] for j in group]  # places in the folder, whatever is skipped: they choose the keys
+        numbers = [missing[j] for j in group]  # places in the folder, whatever is skipped: they choose the keys
         ys = np.stack([measurements[j] for j in group])
-        shape = _shared.restored_shape(ys[0], task_name, values)
-        chosen = _shared.build_task(task_name, shape, noise, values, seed)
-        sampler = build_sampler(method, _shared.settings_of(chosen, method, prior, settings, keywords))
+        shape = _shared.restored_shape(ys[0], wanted.task_name, values)
+        chosen = wanted.build(shape, values)
+        sampler = build_sampler(by.method, by.settings_for(chosen))
         batches = restore_batches(
             sampler,
             loaded,
             chosen.degradation,
             ys,
-            key=jax.random.key(seed),
-            batch_size=batch_size,
-            num_samples=samples,
+            key=wanted.key,
+            batch_size=by.batch_size,
+            num_samples=by.samples,
             indices=numbers,
-            progress=not quiet,
+            progress=not by.quiet,
         )
         try:
             if save_std:
-                for i, mean, std in _statistics(batches, samples):
+                for i, mean, std in _statistics(batches, by.samples):
                     _save_statistics(targets[numbers[i]], mean, std, force)
             else:
-                for i, x, residual in _best_samples(batches, samples):
+                for i, x, residual in _best_samples(batches, by.samples):
                     target = targets[numbers[i]]
                     images.save(target, x, overwrite=force)
                     click.echo(f"{target}  residual {residual:.3f}")

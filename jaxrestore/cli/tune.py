@@ -3,7 +3,6 @@
 import pathlib
 
 import click
-import jax
 import numpy as np
 
 from jaxrestore import evaluation, images, tasks, tuning
@@ -28,28 +27,7 @@ from jaxrestore.priors import load_prior
 @_shared.task_options
 @_shared.method_options
 @click.option("--force", is_flag=True, help="Replace an existing file.")
-def command(
-    data,
-    out,
-    grids,
-    size,
-    pictures,
-    metric,
-    task_name,
-    noise,
-    options,
-    mask,
-    kernel,
-    seed,
-    method,
-    prior,
-    settings,
-    overrides,
-    samples,
-    batch_size,
-    force,
-    quiet,
-) -> None:
+def command(data, out, grids, size, pictures, metric, wanted, by, force) -> None:
     """Search settings of a sampler on clean pictures: degrade, restore with all combinations, compare.
 
     All settings that are numbers run as one batch of one program. The best go into a file for --settings.
@@ -59,47 +37,47 @@ def command(
     jaxrestore restore small.png -o large.png --task super_resolution --settings best.json
     """  # noqa: D301
     _shared.refuse_existing([out], force)
-    if samples != 1:
+    if by.samples != 1:
         raise click.UsageError("--samples does not go with tune: every setting is judged by one sample a picture")
     grid = {name: _values(text) for name, _, text in (g.partition("=") for g in grids)}
-    values = _shared.read_options(options, mask, kernel)
+    values = wanted.values()
     paths = images.find(data)[:pictures]
-    truths = [_shared.crop_to_factor(_shared.centre(images.load(p), size, p), task_name, values) for p in paths]
-    chosen = _shared.build_task(task_name, truths[0].shape, noise, values, seed)
-    base = _shared.settings_of(chosen, method, prior, settings, _shared.parse_values(overrides))
+    truths = [_shared.crop_to_factor(_shared.centre(images.load(p), size, p), wanted.task_name, values) for p in paths]
+    chosen = wanted.build(truths[0].shape, values)
+    base = by.settings_for(chosen)
     shared = {name: base.pop(name, 1) for name in tasks.SHARED_SETTINGS}
     trials = tuning.tune(
-        tasks.METHODS[method],
-        load_prior(prior),
+        tasks.METHODS[by.method],
+        load_prior(by.prior),
         chosen.degradation,
         np.stack(truths),
         grid,
-        key=jax.random.key(seed),
+        key=wanted.key,
         fixed={name: v for name, v in base.items() if name not in grid},
         wrap=lambda s: s.with_self_ensemble(shared["self_ensemble"]).mean_of(shared["mean_of"]),
         metric=metric,
-        batch_size=batch_size,
-        report=None if quiet else lambda done, total: click.echo(f"{done} of {total}", err=True),
+        batch_size=by.batch_size,
+        report=None if by.quiet else lambda done, total: click.echo(f"{done} of {total}", err=True),
     )
     rows = [(*(t.settings[name] for name in grid), *t.scores) for t in trials]
-    _shared.print_table(f"{task_name}, {method}", (*grid, "PSNR", "SSIM", "LPIPS"), rows)
+    _shared.print_table(f"{wanted.task_name}, {by.method}", (*grid, "PSNR", "SSIM", "LPIPS"), rows)
     best = trials[0]
     if not np.isfinite(best.scores.lpips):
         raise FloatingPointError("every combination diverged; try smaller values")
     tuning.save_settings(
         out,
-        task_name,
-        method,
+        wanted.task_name,
+        by.method,
         {
-            **tasks.for_size(method, best.settings, truths[0].shape, back=True),
+            **tasks.for_size(by.method, best.settings, truths[0].shape, back=True),
             **{name: n for name, n in shared.items() if n > 1},
         },
         note=f"values of `scale` are those of 256x256 pixels; tuned at {truths[0].shape[0]}x{truths[0].shape[1]}",
         metric=metric,
         scores=best.scores._asdict(),
         pictures=[p.name for p in paths],
-        prior=prior,
-        seed=seed,
+        prior=by.prior,
+        seed=wanted.seed,
         environment=evaluation.environment(),
         trials=[{"settings": {n: t.settings[n] for n in grid}, "scores": t.scores._asdict()} for t in trials],
     )
