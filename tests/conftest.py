@@ -21,11 +21,12 @@ from jaxrestore.priors import GaussianMixture, NetworkPrior, UNetConfig
 hypothesis.settings.register_profile("jaxrestore", deadline=None, max_examples=15, derandomize=True)
 hypothesis.settings.load_profile("jaxrestore")
 
-# Many tests compile the same programs in objects of their own.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxrestore-tests-")
+# Many tests compile the same programs in objects of their own; pytest's worker processes share the first one's cache.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxrestore-tests-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 DATA = pathlib.Path(__file__).parent / "data"
 
