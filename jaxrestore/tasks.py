@@ -1,9 +1,9 @@
 """Restoration tasks by name: degradations with their usual settings, and sampler settings for them.
 
-Names for the command line live here. Settings come in two sets. "published": what the papers of SPGD, DPPS and DPS use
+Names for the command line live here. Settings come in two sets. "published": what the methods' papers and codes use
 with the networks of FFHQ-256 and ImageNet-256. "photo": for the bundled prior, a far smaller network, with a number of
 steps that suits a CPU; tuned on photographs of its validation set for super-resolution, Gaussian deblurring and random
-inpainting, and carried over to the other tasks by the size of their operators.
+inpainting (SPGD, DPPS, DPS, DiffPIR, DDNM, DDRM), and carried over to the other tasks by the size of their operators.
 """
 
 import dataclasses
@@ -181,7 +181,7 @@ _SHARED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "spgd": {"num_steps": 3, "warmup_steps": 32, "sigma_max": 10.0, "sigma_min": 0.1, "lr_min_ratio": 1.0},
         "dpps": {"num_steps": 100},
         "dps": {"num_steps": 100},
-        "diffpir": {"num_steps": 50},
+        "diffpir": {"num_steps": 50, "zeta": 1.0},
         "ddnm": {"num_steps": 50},
         "ddrm": {"num_steps": 20},
         "pigdm": {"num_steps": 50},
@@ -216,7 +216,12 @@ TASKS: dict[str, TaskDefinition] = {
         0.01,
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 20.0}, "dps": {"scale": 20.0}},
+            photo={
+                "spgd": {"learning_rate": 0.6},
+                "dpps": {"scale": 20.0},
+                "dps": {"scale": 20.0},
+                "ddnm": {"eta": 1.0},
+            },
         ),
     ),
     "motion_deblur": TaskDefinition(
@@ -225,7 +230,12 @@ TASKS: dict[str, TaskDefinition] = {
         0.01,
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 20.0}, "dps": {"scale": 20.0}},
+            photo={
+                "spgd": {"learning_rate": 0.6},
+                "dpps": {"scale": 20.0},
+                "dps": {"scale": 20.0},
+                "ddnm": {"eta": 1.0},
+            },
             without=("ddrm",),  # a reflected motion blur has no decomposition in closed form
         ),
     ),
@@ -246,6 +256,8 @@ TASKS: dict[str, TaskDefinition] = {
                 "spgd": {"learning_rate": 0.8, "sigma_max": 30.0, "mean_of": 4},
                 "dpps": {"scale": 20.0, "mean_of": 2},
                 "dps": {"scale": 20.0, "mean_of": 2},
+                "ddnm": {"eta": 1.0},
+                "ddrm": {"num_steps": 100, "eta": 1.0},
             },
         ),
     ),

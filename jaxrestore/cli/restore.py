@@ -113,13 +113,13 @@ def _std_files(target: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _save_statistics(target: pathlib.Path, mean: np.ndarray, std: np.ndarray, force: bool) -> None:
-    """The mean as the result; beside it the spread, as an array and as a picture that is white at its largest."""
+    """The mean as the result; beside it the spread, as an array and as a picture, white where it is largest."""
     picture, array = _std_files(target)
-    largest = max(float(std.max()), 1e-6)
-    images.save(picture, 2.0 * std / largest - 1.0, overwrite=force)
+    white = max(float(np.percentile(std, 99)), 1e-6)
+    images.save(picture, 2.0 * std / white - 1.0, overwrite=force)
     with replacing(array) as temporary, open(temporary, "wb") as file:
         np.save(file, std)
     images.save(target, mean, overwrite=force)
     click.echo(
-        f"{target}  standard deviation {float(np.sqrt(np.mean(std**2))):.4f}, white in {picture.name} is {largest:.4f}"
+        f"{target}  standard deviation {float(np.sqrt(np.mean(std**2))):.4f}, white in {picture.name} is {white:.4f}"
     )
