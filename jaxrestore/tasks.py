@@ -218,8 +218,8 @@ TASKS: dict[str, TaskDefinition] = {
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
             photo={
                 "spgd": {"learning_rate": 0.6},
-                "dpps": {"scale": 20.0},
-                "dps": {"scale": 20.0},
+                "dpps": {"scale": 10.0},
+                "dps": {"scale": 10.0},
                 "ddnm": {"eta": 1.0},
             },
         ),
@@ -232,8 +232,8 @@ TASKS: dict[str, TaskDefinition] = {
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
             photo={
                 "spgd": {"learning_rate": 0.6},
-                "dpps": {"scale": 20.0},
-                "dps": {"scale": 20.0},
+                "dpps": {"scale": 10.0},
+                "dps": {"scale": 10.0},
                 "ddnm": {"eta": 1.0},
             },
             without=("ddrm",),  # a reflected motion blur has no decomposition in closed form
@@ -301,7 +301,7 @@ TASKS: dict[str, TaskDefinition] = {
         0.05,
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 20.0}, "dps": {"scale": 20.0}},
+            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 10.0}, "dps": {"scale": 10.0}},
             without=LINEAR_ONLY,
         ),
     ),
