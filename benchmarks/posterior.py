@@ -1,7 +1,7 @@
 """Do samplers sample? Every method against exact posteriors of Gaussian mixtures.
 
 `python -m benchmarks.posterior [--dimensions 8 80 800] [--noises 0.01 0.1 1.0] [--minutes M]`. Resumable: finished
-cells are read back from the result file. Prints a Markdown table and draws `posterior.png` beside the result.
+cells are read back from the result file. Prints a Markdown table and draws the plot beside the result.
 
 The problems are those of Cardoso et al. (MCGDiff, arXiv 2308.07983), which Boys et al. (TMPD) and others use too: 25
 components with unit covariance and means on a grid of spacing 8, repeated over the dimensions, with random weights, and
@@ -103,9 +103,8 @@ def sliced_wasserstein(a: np.ndarray, b: np.ndarray, *, slices: int = NUM_SLICES
 
 def compare(samples: np.ndarray, exact: np.ndarray, posterior: jr.priors.GaussianMixture) -> dict[str, float]:
     """Distances of samples (N, D) from exact ones and from the exact moments, in the published units."""
-    finite = samples[np.isfinite(samples).all(1)]
-    if len(finite) < len(samples):
-        return {"sliced_wasserstein": float("inf"), "mean_error": float("inf"), "covariance_error": float("inf")}
+    if not np.isfinite(samples).all():
+        return dict.fromkeys(("sliced_wasserstein", "mean_error", "covariance_error", "spread"), float("inf"))
     covariance = np.asarray(posterior.covariance(), np.float64)
     found = np.cov(samples.T.astype(np.float64))
     mean = np.asarray(posterior.mean()).ravel()
@@ -138,7 +137,7 @@ class Truth:
 
 
 def measure(method: str, dimension: int, noise: float, truth: Truth) -> dict[str, Any]:
-    """One cell: choose the setting on one problem, average over the others."""
+    """One cell: choose the setting on some problems, average over others."""
     factory, setting, values = METHODS[method]
 
     @jax.jit
@@ -169,7 +168,7 @@ def floor(dimension: int, noise: float, truth: Truth) -> dict[str, Any]:
 
 
 def _mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([s.get(name, np.inf) for s in scores])) for name in scores[0]}
+    return {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
 
 
 def main() -> None:

@@ -101,7 +101,7 @@ def table(cells: Mapping[str, Any]) -> str:
     """Mean scores by task and method, those of the simple answer in brackets."""
     head = ("task", "method", "PSNR (simple)", "SSIM (simple)", "LPIPS (simple)", "evaluations", "s / picture")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for label, cell in sorted(cells.items(), key=lambda c: [list(jr.TASKS).index(c[0].split("/")[0])]):
+    for label, cell in sorted(cells.items(), key=lambda c: list(jr.TASKS).index(c[0].split("/")[0])):
         columns = []
         for metric in ("psnr", "ssim", "lpips"):
             simple = f" ({cell['simple'][metric]:.3f})" if cell["simple"] else ""

@@ -93,6 +93,7 @@ def tune(
     values = np.array(list(itertools.product(*(grid[name] for name in traced))), np.float32)  # (K, traced)
     jobs = np.array([(k, i) for k in range(len(values)) for i in range(len(truths))])
     programs = list(_combinations(static))
+    lpips = metrics.load_lpips()
     total, done, trials = len(programs) * len(jobs), 0, []
     for chosen in programs:
         program = _program(factory, {**(fixed or {}), **chosen}, traced, wrap)
@@ -108,7 +109,7 @@ def tune(
                 degradation,
                 jnp.asarray(ys[filled[:, 1]]),
                 jnp.asarray(truths[filled[:, 1]]),
-                metrics.load_lpips(),
+                lpips,
             )
             scores[job[:, 0], job[:, 1]] = np.stack(found, 1)[: len(job)]
             done += len(job)

@@ -32,6 +32,11 @@ class SVD(NamedTuple):
         """Where the singular value is not zero, in the shape of `values`."""
         return self.values > rcond * jnp.max(self.values)
 
+    def inverse(self, rcond: float = RCOND) -> jax.Array:
+        """1 / values where they are not zero, 0 elsewhere: the singular values of A^+."""
+        kept = self.kept(rcond)
+        return jnp.where(kept, 1.0 / jnp.where(kept, self.values, 1.0), 0.0)
+
 
 def separable_svd(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int, int]) -> SVD:
     """Of the map x -> rows x columns^T on each channel, from the decompositions of the two matrices."""
@@ -77,8 +82,7 @@ def pseudo_inverse(operator: Any, y: jax.Array, *, rcond: float = RCOND) -> jax.
       (H, W, C).
     """
     if (svd := find_svd(operator)) is not None:
-        kept = svd.kept(rcond)
-        return svd.synthesize(jnp.where(kept, svd.measured(y) / jnp.where(kept, svd.values, 1.0), 0.0))
+        return svd.synthesize(svd.inverse(rcond) * svd.measured(y))
     adjoint = transpose(operator)
     solution, _ = cg(lambda x: adjoint(operator(x)), adjoint(y), tol=CG_TOLERANCE, maxiter=CG_STEPS)
     return solution

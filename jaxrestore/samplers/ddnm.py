@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
 from jaxrestore.degradation import Degradation
-from jaxrestore.operators.spectral import RCOND, find_svd, pseudo_inverse
+from jaxrestore.operators.spectral import find_svd, pseudo_inverse
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, norm, require_linear
@@ -32,8 +32,7 @@ def null_space_process(
         std = eta * rest  # of the noise that the step may add
         noise = jnp.sqrt(noise_variance(degradation, noise_std))
         if (svd := find_svd(operator)) is not None:
-            kept = svd.kept(RCOND)
-            inverse = jnp.where(kept, 1.0 / jnp.where(kept, svd.values, 1.0), 0.0)
+            kept, inverse = svd.kept(), svd.inverse()
             share, left = _split(std, signal * noise * inverse)
             found = svd.analyze(x0)
             corrected = svd.synthesize(found + share * kept * (inverse * svd.measured(y) - found))

@@ -5,20 +5,19 @@ import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
 from jaxrestore.degradation import Degradation
-from jaxrestore.operators.spectral import SVD, find_svd
+from jaxrestore.operators import Operator
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, norm, require_linear
 
 
-def _decomposition(degradation: Degradation) -> SVD:
-    svd = find_svd(degradation.operator)
-    if svd is None:
+def _require_svd(operator: Operator) -> None:
+    """Raise unless the operator knows its decomposition; it is not computed for that."""
+    if not hasattr(operator, "svd"):
         raise TypeError(
-            f"ddrm needs the singular value decomposition of the operator and {type(degradation.operator).__name__} "
+            f"ddrm needs the singular value decomposition of the operator and {type(operator).__name__} "
             "has no method svd(); use ddnm, diffpir or pigdm, which do without"
         )
-    return svd
 
 
 def spectral_process(
@@ -35,16 +34,15 @@ def spectral_process(
 
     def init(degradation: Degradation) -> tuple[()]:
         require_linear("ddrm", degradation)
-        _ = _decomposition(degradation)
+        _require_svd(degradation.operator)
         return ()
 
     def step(x, t, memory, prior, degradation, y):
         prediction = prior.predict(x, t, schedule)
-        svd = _decomposition(degradation)
+        svd = degradation.operator.svd()
         abar = table_at(schedule.abar_previous, t)
         sigma = jnp.sqrt((1.0 - abar) / abar)
-        kept = svd.kept()
-        inverse = jnp.where(kept, 1.0 / jnp.where(kept, svd.values, 1.0), 0.0)
+        kept, inverse = svd.kept(), svd.inverse()
         noise = jnp.sqrt(noise_variance(degradation, noise_std)) * inverse  # of the measurement, in each direction
         found, eps = svd.analyze(prediction.x0), svd.analyze(prediction.eps)
         measured = inverse * svd.measured(y)

@@ -1,7 +1,6 @@
 """DPPS: diffusion posterior proximal sampling."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,12 +32,6 @@ def candidate_counts(schedule: schedules.DDPMSchedule, n_max: int) -> np.ndarray
     """
     snr = schedule.abar / (1.0 - schedule.abar)
     return np.floor(np.maximum(n_max * (1.0 - np.exp(-snr)), 2.0)).astype(np.int64)
-
-
-class _Best(NamedTuple):
-    x: jax.Array
-    cost: jax.Array
-    index: jax.Array
 
 
 def select_candidate(
@@ -76,20 +69,19 @@ def select_candidate(
         distance = jnp.sqrt(jnp.sum(jnp.square(target - operator(candidate - shift))))
         return jnp.where(k < num_candidates, distance, jnp.inf), candidate
 
-    def chunk(i: jax.Array, kept: _Best) -> _Best:
+    def chunk(i: jax.Array, kept: Selection) -> Selection:
         indices = i * chunk_size + jnp.arange(chunk_size, dtype=jnp.int32)
         costs, candidates = jax.vmap(cost)(indices)
         best = jnp.argmin(costs)
         better = costs[best] < kept.cost
-        return _Best(
-            jnp.where(better, candidates[best], kept.x),
-            jnp.where(better, costs[best], kept.cost),
-            jnp.where(better, indices[best], kept.index),
+        return kept._replace(
+            x=jnp.where(better, candidates[best], kept.x),
+            cost=jnp.where(better, costs[best], kept.cost),
+            best=jnp.where(better, indices[best], kept.best),
         )
 
-    nothing = _Best(reverse.mean, jnp.float32(jnp.inf), jnp.int32(-1))
-    best = jax.lax.fori_loop(0, -(-num_candidates // chunk_size), chunk, nothing)
-    return Selection(best.x, num_candidates, best.index, best.cost)
+    nothing = Selection(reverse.mean, num_candidates, jnp.int32(-1), jnp.float32(jnp.inf))
+    return jax.lax.fori_loop(0, -(-num_candidates // chunk_size), chunk, nothing)
 
 
 def best_of(schedule: schedules.DDPMSchedule, n_max: int = 50, *, chunk_size: int = 2) -> Choice:
