@@ -4,6 +4,7 @@ from jaxrestore import analysis as analysis
 from jaxrestore import images as images
 from jaxrestore import metrics as metrics
 from jaxrestore import operators as operators
+from jaxrestore import parallel as parallel
 from jaxrestore import priors as priors
 from jaxrestore import samplers as samplers
 from jaxrestore import schedules as schedules

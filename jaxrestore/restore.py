@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from jaxrestore import _checks
+from jaxrestore import _checks, parallel
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler, batch_axes
@@ -49,6 +50,7 @@ def restore(
     num_samples: int = 1,
     keep: str = "all",
     batched_degradation: bool = False,
+    mesh: Mesh | None = None,
     progress: bool = False,
 ) -> np.ndarray:
     """Restore a stack of measurements in device batches.
@@ -67,6 +69,9 @@ def restore(
       keep: "all" samples, or for each image the "best", with the smallest residual ||A(x) - y||: phase retrieval needs
         the best of about 4.
       batched_degradation: The degradation's arrays have a leading axis N: each image has its own mask or kernel.
+      mesh: Devices of this process over which batches are spread, e.g. `jaxrestore.parallel.batch_mesh()`; `batch_size`
+        is rounded up to a multiple of their number. Parameters are on each device, or spread where they would fill
+        more than half of one (`jaxrestore.parallel.place_prior`). None uses the default device.
       progress: Show a bar with rate and time left.
 
     Returns:
@@ -90,6 +95,7 @@ def restore(
         batch_size=batch_size,
         num_samples=num_samples,
         batched_degradation=batched_degradation,
+        mesh=mesh,
         progress=progress,
     ):
         images[batch.image, batch.sample] = batch.x
@@ -141,6 +147,7 @@ def posterior_statistics(
     num_samples: int = 8,
     batch_size: int = 8,
     batched_degradation: bool = False,
+    mesh: Mesh | None = None,
     progress: bool = False,
 ) -> PosteriorStatistics:
     """Mean and standard deviation of each pixel over posterior samples; memory does not grow with their number.
@@ -157,6 +164,7 @@ def posterior_statistics(
       num_samples: For each image, at least 2.
       batch_size: Samples on the device at a time.
       batched_degradation: The degradation's arrays have a leading axis N.
+      mesh: Devices over which batches are spread, as for `restore`.
       progress: Show a bar with rate and time left.
 
     Raises:
@@ -175,6 +183,7 @@ def posterior_statistics(
         batch_size=batch_size,
         num_samples=num_samples,
         batched_degradation=batched_degradation,
+        mesh=mesh,
         progress=progress,
     ):
         for i, x in zip(batch.image, batch.x, strict=True):
@@ -193,6 +202,7 @@ def restore_batches(
     num_samples: int = 1,
     batched_degradation: bool = False,
     indices: Sequence[int] | None = None,
+    mesh: Mesh | None = None,
     progress: bool = False,
 ) -> Iterator[Batch]:
     """`restore` as an iterator over finished batches, for saving results as they come.
@@ -222,6 +232,10 @@ def restore_batches(
 
     jobs = [(i, s) for i in range(len(ys)) for s in range(num_samples)]
     size = min(batch_size, len(jobs))
+    if mesh is not None:
+        size = -(-size // mesh.size) * mesh.size
+        prior = parallel.place_prior(prior, mesh)
+        degradation = degradation if batched_degradation else parallel.replicate(degradation, mesh)
     count = -(-len(jobs) // size)
     with _bar(sampler.num_steps * count, enabled=progress) as advance_bar:
         for start in range(0, len(jobs), size):
@@ -234,6 +248,9 @@ def restore_batches(
                 numbers[filled[:, 0]], filled[:, 1]
             )
             axis = 0 if batched_degradation else None
+            if mesh is not None:
+                keys, y = parallel.split_batch((keys, y), mesh)
+                local = parallel.split_batch(local, mesh) if batched_degradation else local
             x, residual = _run(sampler, keys, prior, local, y, axis, job, advance_bar)
             yield Batch(job[:, 0], job[:, 1], x[: len(job)], residual[: len(job)])
 
@@ -241,7 +258,9 @@ def restore_batches(
 def _run(sampler, keys, prior, degradation, y, axis, job, advance_bar) -> tuple[np.ndarray, np.ndarray]:
     """One batch from its start to its end, in pieces."""
     state = _start(sampler, axis, keys, prior, degradation, y)
-    broken = jnp.full(len(y), -1, jnp.int32)
+    # Zeros in the first state would lie whole on every device, and the loop be compiled once more for them.
+    state = jax.device_put(state._replace(index=None), y.sharding)._replace(index=state.index)
+    broken = jax.device_put(jnp.full(len(y), -1, jnp.int32), y.sharding)
     piece = max(1, -(-sampler.num_steps // _REPORTS))
     done, reported = 0, 0
     while done < sampler.num_steps:

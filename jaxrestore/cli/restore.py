@@ -4,12 +4,13 @@ import pathlib
 from collections.abc import Iterable, Iterator
 
 import click
+import jax
 import numpy as np
 
-from jaxrestore import images
+from jaxrestore import images, parallel
 from jaxrestore._files import replacing
 from jaxrestore.cli import _shared
-from jaxrestore.priors import load_prior
+from jaxrestore.priors import TiledPrior, load_prior
 from jaxrestore.restore import Batch, DivergenceError, RunningStatistics, restore_batches
 from jaxrestore.tasks import build_sampler
 
@@ -28,17 +29,30 @@ from jaxrestore.tasks import build_sampler
     help="Write the mean of the samples, and beside it each pixel's standard deviation (NAME.std.png, .npy).",
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
+@click.option(
+    "--tile",
+    type=click.IntRange(32),
+    metavar="PIXELS",
+    help="Show the prior overlapping tiles of this side: bounds memory for large pictures.",
+)
+@click.option(
+    "--distributed",
+    metavar="WHERE",
+    help="Restore this process's share of a folder: auto, or I/N@HOST:PORT for process I of N.",
+)
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose result exists: goes on after a stop.")
-def command(source, out, wanted, by, dtype, save_std, force, skip_existing) -> None:
+def command(source, out, wanted, by, dtype, save_std, force, tile, distributed, skip_existing) -> None:
     """Restore the degraded picture SOURCE, or all pictures of a folder.
 
     Every file is written as soon as its batch is done. PNG, JPEG, WebP and TIFF, any size; amplitudes for phase
-    retrieval as .npy.
+    retrieval as .npy. Several devices share each batch; for several processes see --distributed.
 
     \b
     jaxrestore restore small.png -o large.png --task super_resolution --option factor=4
     jaxrestore restore holes.png -o whole.png --task inpainting_random --mask mask.png
     """  # noqa: D301
+    if distributed:
+        parallel.join(distributed)
     paths = _shared.inputs(source, (*images.SUFFIXES, ".npy"))
     targets = _shared.outputs(paths, source, out)
     for target in targets:
@@ -46,11 +60,13 @@ def command(source, out, wanted, by, dtype, save_std, force, skip_existing) -> N
             raise images.ImageError(f"{target} has suffix {target.suffix!r}, expected {', '.join(images.SUFFIXES)}")
     if save_std and by.samples < 2:
         raise click.UsageError("--save-std needs --samples of at least 2")
-    missing = [i for i, target in enumerate(targets) if not (skip_existing and target.exists())]
+    mine = parallel.share(range(len(targets)))
+    missing = [i for i in mine if not (skip_existing and targets[i].exists())]
     written = [targets[i] for i in missing]
     _shared.refuse_existing([*written, *(f for t in written if save_std for f in _std_files(t))], force)
     values = wanted.values()
     loaded = load_prior(by.prior, dtype=dtype)
+    loaded = loaded if tile is None else TiledPrior(loaded, tile=tile, overlap=tile // 4)
     measurements = [_shared.read_measurement(paths[i], wanted.task_name) for i in missing]
 
     for group in _shared.by_shape(measurements).values():
@@ -68,7 +84,8 @@ def command(source, out, wanted, by, dtype, save_std, force, skip_existing) -> N
             batch_size=by.batch_size,
             num_samples=by.samples,
             indices=numbers,
-            progress=not by.quiet,
+            mesh=parallel.local_mesh(),
+            progress=not by.quiet and jax.process_index() == 0,
         )
         try:
             if save_std:

@@ -10,3 +10,4 @@ from jaxrestore.priors.config import UNetConfig as UNetConfig
 from jaxrestore.priors.ensemble import SelfEnsemble as SelfEnsemble
 from jaxrestore.priors.mixture import GaussianMixture as GaussianMixture
 from jaxrestore.priors.network import NetworkPrior as NetworkPrior
+from jaxrestore.priors.tiled import TiledPrior as TiledPrior

@@ -50,8 +50,9 @@ def reddiff(
       noise_schedule: "linear" or "cosine", as the network was trained.
 
     Returns:
-      A sampler with a `REDDiffState` and a `REDDiffInfo`. The start is A^+ y for linear operators; for others the
-      measurement enlarged to the image, or zeros where it is no image.
+      A sampler with a `REDDiffState` and a `REDDiffInfo`. The start is the measurement enlarged to the image: for masks
+      and averages that is the published A^+ y, and for blurs it has none of the noise that A^+ would amplify. Where the
+      measurement is no image it is A^+ y for linear operators, else zeros.
 
     Raises:
       ValueError: If a setting is out of range.
@@ -66,11 +67,10 @@ def reddiff(
     adam = optax.scale_by_adam(b1=0.9, b2=0.99)
 
     def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> REDDiffState:
-        if degradation.operator.linear:
-            x = pseudo_inverse(degradation.operator, y)
-        else:
-            enlarged = upsample(degradation, y)
-            x = jnp.zeros(degradation.image_shape) if enlarged is None else enlarged
+        x = upsample(degradation, y)
+        if x is None:
+            linear = degradation.operator.linear
+            x = pseudo_inverse(degradation.operator, y) if linear else jnp.zeros(degradation.image_shape)
         return REDDiffState(x, jnp.zeros_like(x), adam.init(x), jnp.int32(0), key)
 
     def step(

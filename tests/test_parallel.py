@@ -1,0 +1,99 @@
+"""Several devices (eight virtual ones) and several processes (two real ones) give what one gives."""
+
+import itertools
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrestore import images, parallel
+
+HERE = pathlib.Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    out = tmp_path_factory.mktemp("parallel") / "found.npz"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(HERE.parent)}
+    subprocess.run([sys.executable, str(HERE / "eight_devices.py"), str(out)], env=environment, check=True)
+    with np.load(out) as stored:
+        return dict(stored)
+
+
+@pytest.mark.parametrize("case", ["spgd", "dpps", "samples", "own_masks", "split"])
+def test_eight_devices_restore_what_one_does(found, case):
+    """Within rounding: the compiler chooses other sums for a batch of one than for a batch of eight."""
+    assert found["devices"] == 8
+    one, eight = found[f"{case}/one"], found[f"{case}/eight"]
+    assert np.std(one) > 0.05
+    np.testing.assert_allclose(eight, one, atol=1e-4, rtol=1e-5)
+
+
+def test_whole_parameters_need_no_message_between_devices(found):
+    assert found["messages"] == 0
+
+
+def test_split_parameters_are_an_eighth_on_each_device(found):
+    assert found["share_of_params"] < 0.15
+    assert found["kept_where_it_was"]
+    assert found["whole"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shares_are_disjoint_and_complete(count):
+    shares = [parallel.share(range(10), i, count) for i in range(count)]
+    assert sorted(itertools.chain(*shares)) == list(range(10))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("where", ["2/2@localhost:1", "here", "0/2", "0/2@localhost"])
+def test_a_process_that_does_not_exist_is_refused(where):
+    with pytest.raises(ValueError, match="names no process"):
+        parallel.join(where)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _restore(source, out, *words: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", "from jaxrestore.cli import main; main()", "restore", str(source), "-o", str(out)]
+    options = ["--task", "super_resolution", "--set", "num_steps=2", "--set", "warmup_steps=2", "--quiet"]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen([*command, *options, *words], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_share_a_folder_and_go_on_after_a_stop(tmp_path):
+    source, alone, together = tmp_path / "source", tmp_path / "alone", tmp_path / "together"
+    for i in range(5):
+        images.save(source / f"{i}.png", np.asarray(jax.random.uniform(jax.random.key(i), (8, 8, 3), minval=-1)))
+    assert _restore(source, alone).wait() == 0
+
+    def run(*words: str) -> list[list[str]]:
+        port = _free_port()
+        where = [f"{i}/2@127.0.0.1:{port}" for i in range(2)]
+        running = [_restore(source, together, "--distributed", w, *words) for w in where]
+        said = [process.communicate(timeout=300)[0] for process in running]
+        assert [process.returncode for process in running] == [0, 0]
+        return [
+            [pathlib.Path(line.split("  ")[0]).name for line in text.splitlines() if ".png" in line] for text in said
+        ]
+
+    assert run() == [["0.png", "2.png", "4.png"], ["1.png", "3.png"]]
+    for i in range(5):
+        pair = [images.load(folder / f"{i}.png") for folder in (alone, together)]
+        np.testing.assert_allclose(*pair, atol=1.01 * 2 / 255)  # one grey level, where rounding decides
+
+    before = (together / "0.png").stat().st_mtime_ns
+    for lost in (2, 3):
+        (together / f"{lost}.png").unlink()
+    assert run("--skip-existing") == [["2.png"], ["3.png"]]
+    assert (together / "0.png").stat().st_mtime_ns == before
