@@ -27,7 +27,7 @@ from benchmarks import _run
 
 SCALE = 1 / 20  # of the published units
 MEASURED = 4
-NUM_SAMPLES = {8: 500, 80: 500, 800: 200}  # by dimension
+NUM_SAMPLES = {8: 500, 80: 500, 800: 100}  # by dimension
 NUM_SLICES = 500
 TUNING_PROBLEMS, PROBLEMS = (0, 10), (1, 2, 3)  # seeds
 
@@ -36,22 +36,26 @@ METHODS: dict[str, tuple[Callable[..., jr.Sampler], str, tuple[float, ...]]] = {
     "spgd": (
         lambda v: jr.spgd(num_steps=100, warmup_steps=5, learning_rate=v, sigma_min=0.005, sigma_max=20.0),
         "learning_rate",
-        (0.03, 0.1, 0.3, 0.6, 0.9),
+        (0.03, 0.1, 0.3, 0.6, 0.9, 1.4),
     ),
     "spgd, no momentum": (
         lambda v: jr.spgd(
             num_steps=100, warmup_steps=5, learning_rate=v, sigma_min=0.005, sigma_max=20.0, momentum=0.0
         ),
         "learning_rate",
-        (0.03, 0.1, 0.3, 0.6, 0.9),
+        (0.03, 0.1, 0.3, 0.6, 0.9, 1.4),
     ),
-    "dps": (lambda v: jr.dps(num_steps=500, scale=v), "scale", (0.003, 0.01, 0.03, 0.1, 0.3)),
-    "dpps": (lambda v: jr.dpps(num_steps=500, scale=v), "scale", (0.003, 0.01, 0.03, 0.1, 0.3)),
-    "diffpir": (lambda v: jr.diffpir(num_steps=100, zeta=1.0, strength=v), "strength", (0.1, 0.3, 1.0, 3.0)),
-    "ddnm": (lambda v: jr.ddnm(num_steps=100, eta=v), "eta", (0.5, 0.7, 0.85, 1.0)),
-    "ddrm": (lambda v: jr.ddrm(num_steps=100, eta=v), "eta", (0.5, 0.7, 0.85, 1.0)),
-    "pigdm": (lambda v: jr.pigdm(num_steps=100, scale=v), "scale", (0.6, 1.0, 1.5, 2.0)),
-    "mmps": (lambda v: jr.mmps(num_steps=100, solver_steps=4, scale=v), "scale", (0.8, 1.0, 1.2, 1.5)),
+    "dps": (lambda v: jr.dps(num_steps=500, scale=v), "scale", (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
+    "dpps": (lambda v: jr.dpps(num_steps=500, scale=v), "scale", (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
+    "diffpir": (
+        lambda v: jr.diffpir(num_steps=100, zeta=1.0, strength=v),
+        "strength",
+        (0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+    ),
+    "ddnm": (lambda v: jr.ddnm(num_steps=100, eta=v), "eta", (0.2, 0.5, 0.7, 0.85, 1.0)),
+    "ddrm": (lambda v: jr.ddrm(num_steps=100, eta=v), "eta", (0.2, 0.5, 0.7, 0.85, 1.0)),
+    "pigdm": (lambda v: jr.pigdm(num_steps=100, scale=v), "scale", (0.6, 1.0, 1.5, 2.0, 3.0, 5.0)),
+    "mmps": (lambda v: jr.mmps(num_steps=100, solver_steps=4, scale=v), "scale", (0.8, 1.0, 1.2, 1.5, 2.0)),
     "daps": (
         lambda v: jr.daps(
             num_steps=50,
@@ -63,12 +67,12 @@ METHODS: dict[str, tuple[Callable[..., jr.Sampler], str, tuple[float, ...]]] = {
             sigma_min=0.005,
         ),
         "tau",
-        (0.001, 0.003, 0.01, 0.03, 0.1),
+        (0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
     ),
     "reddiff": (
         lambda v: jr.reddiff(num_steps=500, strength=v, learning_rate=0.02),
         "strength",
-        (0.03, 0.1, 0.25, 1.0),
+        (0.003, 0.01, 0.03, 0.1, 0.25, 1.0),
     ),
 }
 

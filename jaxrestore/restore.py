@@ -251,16 +251,18 @@ def restore_batches(
             if mesh is not None:
                 keys, y = parallel.split_batch((keys, y), mesh)
                 local = parallel.split_batch(local, mesh) if batched_degradation else local
-            x, residual = _run(sampler, keys, prior, local, y, axis, job, advance_bar)
+            x, residual = _run(sampler, keys, prior, local, y, axis, job, mesh, advance_bar)
             yield Batch(job[:, 0], job[:, 1], x[: len(job)], residual[: len(job)])
 
 
-def _run(sampler, keys, prior, degradation, y, axis, job, advance_bar) -> tuple[np.ndarray, np.ndarray]:
+def _run(sampler, keys, prior, degradation, y, axis, job, mesh, advance_bar) -> tuple[np.ndarray, np.ndarray]:
     """One batch from its start to its end, in pieces."""
     state = _start(sampler, axis, keys, prior, degradation, y)
-    # Zeros in the first state would lie whole on every device, and the loop be compiled once more for them.
-    state = jax.device_put(state._replace(index=None), y.sharding)._replace(index=state.index)
-    broken = jax.device_put(jnp.full(len(y), -1, jnp.int32), y.sharding)
+    broken = jnp.full(len(y), -1, jnp.int32)
+    if mesh is not None:
+        # Zeros in the first state would lie whole on every device, and the loop be compiled once more for them.
+        split, broken = parallel.split_batch((state._replace(index=None), broken), mesh)
+        state = split._replace(index=state.index)
     piece = max(1, -(-sampler.num_steps // _REPORTS))
     done, reported = 0, 0
     while done < sampler.num_steps:

@@ -1,5 +1,6 @@
 """Run by `test_parallel.py` in a process with eight virtual devices; writes what it finds to the file it is given."""
 
+import logging
 import sys
 
 import jax
@@ -35,7 +36,14 @@ def main(out: str) -> None:
             found[f"{name}/{where}"] = jr.restore(*arguments, key=key, mesh=chosen, **settings)
 
     spgd = jr.spgd(num_steps=3, warmup_steps=2, learning_rate=0.3)
-    on("spgd", spgd, prior, blur, ys, batch_size=8)
+    compiled: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: compiled.append(record.getMessage())
+    logging.getLogger("jax").addHandler(handler)
+    with jax.log_compiles():
+        on("spgd", spgd, prior, blur, ys, batch_size=8)
+    logging.getLogger("jax").removeHandler(handler)
+    found["programs"] = np.array(sum(m.startswith("Compiling") and "_advance" in m for m in compiled))
     on("dpps", jr.dpps(num_steps=3, n_max=6), isotropic(SHAPE), blur, ys, batch_size=3)
     on("samples", jr.dps(num_steps=3).mean_of(2), isotropic(SHAPE), blur, ys, num_samples=2)
     masks = jax.vmap(lambda k: jr.operators.random_mask(k, SHAPE, 0.5))(jax.random.split(key, 11))

@@ -51,6 +51,7 @@ PRIORS = {
     "GaussianMixture": random_mixture(shape=SHAPE),
     "NetworkPrior": None,
     "SelfEnsemble": jr.priors.SelfEnsemble(random_mixture(shape=SHAPE), 4),
+    "TiledPrior": jr.priors.TiledPrior(random_mixture(shape=SHAPE), tile=8, overlap=3),
 }  # the network comes from its fixture
 
 PRIOR = isotropic(SHAPE)

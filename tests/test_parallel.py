@@ -39,6 +39,10 @@ def test_whole_parameters_need_no_message_between_devices(found):
     assert found["messages"] == 0
 
 
+def test_each_number_of_devices_needs_one_program_for_the_steps(found):
+    assert found["programs"] == 2
+
+
 def test_split_parameters_are_an_eighth_on_each_device(found):
     assert found["share_of_params"] < 0.15
     assert found["kept_where_it_was"]
