@@ -20,32 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks._run import write
+from benchmarks.networks import published_config, random_state
 from convert_weights import guided_diffusion
 from jaxrestore import load_prior
-from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import abstract_params
-
-
-def published_config(preset: str) -> UNetConfig:
-    """The network of a preset, without class labels."""
-    chosen = guided_diffusion.PRESETS[preset]
-    return UNetConfig(**chosen.determined, **chosen.heads, middle_attention=True)
-
-
-def write_random_checkpoint(path: pathlib.Path, config: UNetConfig) -> None:
-    """A state dict of the network's shapes under OpenAI's names."""
-    import torch
-
-    rng, state = np.random.default_rng(0), {}
-    for name, shape in abstract_params(config).items():
-        (key,) = guided_diffusion.origin(config)[name].keys
-        value = rng.standard_normal(shape.shape, np.float32) * np.float32(0.02)
-        if value.ndim == 4 and (".qkv." in name or ".projection." in name):
-            value = value[0].transpose(2, 1, 0)  # 1-D convolutions (out, in, 1)
-        elif value.ndim == 4:
-            value = value.transpose(3, 2, 0, 1)
-        state[key] = torch.from_numpy(np.ascontiguousarray(value.T if value.ndim == 2 else value))
-    torch.save(state, path)
 
 
 def run(arguments: list[str]) -> tuple[float, float]:
@@ -80,8 +58,10 @@ def forward(folder: pathlib.Path, side: int) -> dict[str, Any]:
 
 
 def measure(preset: str, folder: pathlib.Path) -> dict[str, Any]:
+    import torch
+
     config, checkpoint = published_config(preset), folder / f"{preset}.pt"
-    write_random_checkpoint(checkpoint, config)
+    torch.save({name: torch.from_numpy(a) for name, a in random_state(config).items()}, checkpoint)
     size = checkpoint.stat().st_size / 1e6
     _, imports = run(["-c", "import torch, orbax.checkpoint, flax.nnx, convert_weights.cli"])
     command = ["-m", "convert_weights", "guided-diffusion", str(checkpoint), "--preset", preset]

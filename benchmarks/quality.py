@@ -38,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path, help="clean pictures of one size")
     parser.add_argument("--size", type=int, help="use the pictures' centres of so many pixels")
+    parser.add_argument("--pictures", type=int, help="take only the first so many")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a new cell after this time")
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=list(jr.TASKS))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="measure finished cells again")
     arguments = parser.parse_args()
 
-    paths = images.find(arguments.folder)
+    paths = images.find(arguments.folder)[: arguments.pictures]
     truths = np.stack([images.load(path) for path in paths])
     if arguments.size:
         top, left = ((n - arguments.size) // 2 for n in truths.shape[1:3])

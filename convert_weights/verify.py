@@ -52,8 +52,8 @@ def run_flax(
     return np.asarray(run(config, exact, x.transpose(0, 2, 3, 1), t, label)).transpose(0, 3, 1, 2)
 
 
-def azula_unet(config: UNetConfig, state: Mapping[str, np.ndarray]) -> Reference:
-    """OpenAI's network as azula carries it, with a state dict of guided-diffusion.
+def azula_module(config: UNetConfig, state: Mapping[str, np.ndarray]) -> Any:
+    """OpenAI's network as azula carries it, a PyTorch module, with a state dict of guided-diffusion.
 
     Raises:
       ConversionError: If azula is not installed, or the network is none of guided-diffusion.
@@ -80,6 +80,12 @@ def azula_unet(config: UNetConfig, state: Mapping[str, np.ndarray]) -> Reference
             use_new_attention_order=config.attention_order == "new",
         )
     _load(network, state)
+    return network
+
+
+def azula_unet(config: UNetConfig, state: Mapping[str, np.ndarray]) -> Reference:
+    """`azula_module` as a function of arrays; errors are its own."""
+    torch, network = _import("torch"), azula_module(config, state)
 
     def run(x: np.ndarray, t: np.ndarray, label: np.ndarray | None) -> np.ndarray:
         with torch.no_grad():

@@ -3,7 +3,7 @@
 Names for the command line live here. Settings come in two sets. "published": what the methods' papers and codes use
 with the networks of FFHQ-256 and ImageNet-256. "photo": for the bundled prior, a far smaller network, with a number of
 steps that suits a CPU; tuned on photographs of its validation set for super-resolution, Gaussian deblurring and random
-inpainting (SPGD, DPPS, DPS, DiffPIR, DDNM, DDRM), and carried over to the other tasks by the size of their operators.
+inpainting, and carried over to the other tasks by the size of their operators.
 """
 
 import dataclasses
@@ -186,7 +186,15 @@ _SHARED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "ddrm": {"num_steps": 20},
         "pigdm": {"num_steps": 50},
         "mmps": {"num_steps": 50},
-        "daps": {"num_steps": 30, "ode_steps": 3, "langevin_steps": 50},
+        "daps": {
+            "num_steps": 30,
+            "ode_steps": 3,
+            "langevin_steps": 50,
+            "learning_rate": 5e-5,
+            "lr_min_ratio": 0.1,
+            "sigma_max": 30.0,
+            "sigma_min": 0.03,
+        },
         "reddiff": {"num_steps": 200},
     },
 }
@@ -207,7 +215,12 @@ TASKS: dict[str, TaskDefinition] = {
         0.01,
         _settings(
             published={"spgd": {"learning_rate": 7.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 6.0}, "dpps": {"scale": 40.0}, "dps": {"scale": 40.0}},
+            photo={
+                "spgd": {"learning_rate": 6.0},
+                "dpps": {"scale": 40.0},
+                "dps": {"scale": 40.0},
+                "daps": {"learning_rate": 7.2e-5, "tau": 0.003},
+            },
         ),
     ),
     "gaussian_deblur": TaskDefinition(
@@ -221,6 +234,7 @@ TASKS: dict[str, TaskDefinition] = {
                 "dpps": {"scale": 10.0},
                 "dps": {"scale": 10.0},
                 "ddnm": {"eta": 1.0},
+                "reddiff": {"learning_rate": 0.2},
             },
         ),
     ),
@@ -235,6 +249,7 @@ TASKS: dict[str, TaskDefinition] = {
                 "dpps": {"scale": 10.0},
                 "dps": {"scale": 10.0},
                 "ddnm": {"eta": 1.0},
+                "reddiff": {"learning_rate": 0.2},
             },
             without=("ddrm",),  # a reflected motion blur has no decomposition in closed form
         ),
@@ -258,6 +273,8 @@ TASKS: dict[str, TaskDefinition] = {
                 "dps": {"scale": 20.0, "mean_of": 2},
                 "ddnm": {"eta": 1.0},
                 "ddrm": {"num_steps": 100, "eta": 1.0},
+                "pigdm": {"scale": 1.5},
+                "daps": {"learning_rate": 4.5e-6, "tau": 0.003},
             },
         ),
     ),
@@ -321,7 +338,12 @@ TASKS: dict[str, TaskDefinition] = {
         0.2,
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 0.1}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
+            photo={
+                "spgd": {"learning_rate": 0.1},
+                "dpps": {"scale": 1.0},
+                "dps": {"scale": 1.0},
+                "daps": {"learning_rate": 0.01, "lr_min_ratio": 0.01, "tau": 0.2, "sigma_min": 0.1},
+            },
         ),
     ),
     "colorization": TaskDefinition(
