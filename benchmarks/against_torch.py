@@ -4,7 +4,7 @@
                                        [--compile] [--minutes 10]
 
 The network is OpenAI's as azula carries it, with random weights; this library has the converted ones. Compared are a
-forward pass, a few inner steps of SPGD, and a few steps of DPS (`jaxrestore.dps` against azula's `DPSSampler`). PyTorch's
+forward pass, inner steps of SPGD, and steps of DPS (`jaxrestore.dps` against azula's `DPSSampler`). PyTorch's
 inner step comes in the published form, whose `backward()` computes parameter gradients that nobody uses, and in better
 ones: with respect to the image alone, channels last, compiled. In float32 on a GPU PyTorch is also allowed TF32, which
 XLA uses by default. Needs the extra `verify`.

@@ -246,9 +246,8 @@ TASKS: dict[str, TaskDefinition] = {
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
             photo={
                 "spgd": {"learning_rate": 0.6},
-                "dpps": {"scale": 10.0},
-                "dps": {"scale": 10.0},
-                "ddnm": {"eta": 1.0},
+                "dpps": {"scale": 4.0},
+                "dps": {"scale": 4.0},
                 "reddiff": {"learning_rate": 0.2},
             },
             without=("ddrm",),  # a reflected motion blur has no decomposition in closed form

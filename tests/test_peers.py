@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import relative_error
+from conftest import isotropic, relative_error
 from test_closed_forms import DIM, EVERY_OTHER_PIXEL, PRIOR, SHAPE, compare
 
 import jaxrestore as jr
 from jaxrestore import operators, samplers, schedules
+from jaxrestore._pytree import pytree, static
 from jaxrestore.priors.mixture import dense_matrix
 from jaxrestore.samplers.daps import probability_flow
 
@@ -16,6 +17,25 @@ KEY = jax.random.key(0)
 AVERAGE = jr.Degradation(operators.SuperResolution(SHAPE, 2, kernel="average"), jr.GaussianNoise(0.2))
 MASK = jr.Degradation(operators.Inpainting(EVERY_OTHER_PIXEL, 1), jr.GaussianNoise(0.2))
 SCHEDULE = schedules.ddpm(20)
+
+
+@pytree
+class _Undecomposed:
+    """A linear operator that does not know its singular values."""
+
+    operator: operators.GaussianBlur
+    linear: bool = static(default=True)
+
+    @property
+    def image_shape(self):
+        return self.operator.image_shape
+
+    @property
+    def measurement_shape(self):
+        return self.operator.measurement_shape
+
+    def __call__(self, x):
+        return self.operator(x)
 
 
 class TestClosedForms:
@@ -85,6 +105,23 @@ def test_without_noise_the_answer_agrees_with_the_measurement(method):
     y = degradation.measure(KEY, PRIOR.sample(KEY))
     result = getattr(jr, method)(num_steps=20).sample(KEY, PRIOR, degradation, y)
     np.testing.assert_allclose(degradation.operator(result.image), y, atol=2e-3)
+
+
+@pytest.mark.parametrize("decomposed", [True, False])
+@pytest.mark.parametrize("t", [1, 5, 15])
+def test_ddnm_brings_no_more_noise_into_any_direction_than_the_step_may_add(decomposed, t):
+    """An ill-conditioned blur, whose pseudo-inverse would amplify the measurement's noise beyond all bounds."""
+    blur, noise_std, eta = operators.GaussianBlur((8, 8, 1), 5, 1.5), 0.05, 0.85
+    degradation = jr.Degradation(blur if decomposed else _Undecomposed(blur), jr.GaussianNoise(noise_std))
+    process = samplers.null_space_process(SCHEDULE, eta=eta)
+
+    def mean(y):
+        return process.step(0.1 * jnp.ones((8, 8, 1)), t, (), isotropic((8, 8, 1)), degradation, y)[0].mean
+
+    jacobian = np.asarray(jax.jacobian(mean)(jnp.zeros((8, 8, 1))), np.float64).reshape(64, 64)
+    brought = noise_std * np.linalg.norm(jacobian, 2)
+    allowed = eta * np.sqrt(1.0 - SCHEDULE.abar_previous[t])
+    assert 0.1 * allowed < brought < (1.001 if decomposed else 0.51) * allowed
 
 
 @pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm", "pigdm"])

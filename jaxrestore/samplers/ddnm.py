@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
 from jaxrestore.degradation import Degradation
-from jaxrestore.operators.spectral import find_svd, pseudo_inverse
+from jaxrestore.operators.spectral import find_svd, likelihood_pull
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, norm, require_linear
@@ -40,12 +40,12 @@ def null_space_process(
             def spread(z: jax.Array) -> jax.Array:
                 return svd.synthesize(left * svd.analyze(z))
         else:
-            # Without singular values one share serves all directions, as the paper does it for simple operators.
-            share, left = _split(std, signal * noise)
-            corrected = x0 + share * pseudo_inverse(operator, y - operator(x0))
+            # Without singular values: a regularised inverse, which brings at most half of `std` into any direction.
+            ratio = signal * noise / jnp.maximum(std, 1e-20)
+            corrected = x0 + likelihood_pull(operator, y - operator(x0), 1.0, jnp.square(jnp.minimum(ratio, 1e6)))
 
             def spread(z: jax.Array) -> jax.Array:
-                return left * z
+                return std * z
 
         mean = signal * corrected + jnp.sqrt(1.0 - jnp.square(eta)) * rest * prediction.eps
         return ReverseStep(mean, spread, x0, prediction.eps, x0 - corrected, norm(y - operator(x0))), memory
@@ -71,7 +71,8 @@ def ddnm(
 
     The estimate x0 becomes x0 + L A^+ (y - A x0). L is at most 1 in each singular direction, and so small where the
     measurement is noisy that the noise it brings stays within what the step would add anyway; the step then adds only
-    the rest. No gradient passes the network.
+    the rest. For operators without a decomposition L A^+ is A^T (A A^T + r^2 I)^-1, with r the noise of the measurement
+    over that of the step: the same bound, softened. No gradient passes the network.
 
     Args:
       num_steps: Reverse steps, 1 to `base_steps`; published 100.
