@@ -11,6 +11,7 @@ XLA uses by default. Needs the extra `verify`.
 """
 
 import argparse
+import importlib.metadata
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -200,6 +201,7 @@ def main() -> None:
             "steps_in_one_call": {"forward": 1, "step": SPGD_STEPS, "dps": DPS_STEPS},
             "torch_device": str(side.device),
             "torch_threads": torch.get_num_threads(),
+            "versions": {name: importlib.metadata.version(name) for name in ("torch", "azula")},
             "measured": times,
         }
         for name in sorted(medians):

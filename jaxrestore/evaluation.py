@@ -1,6 +1,7 @@
 """Degrade, restore, compare: how well a sampler does on pictures whose truth is known."""
 
 import importlib.metadata
+import os
 import platform
 import time
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxrestore import images, metrics, operators
 from jaxrestore.degradation import Degradation
@@ -60,6 +62,7 @@ def evaluate(
     key: jax.Array,
     batch_size: int = 4,
     num_samples: int = 1,
+    mesh: Mesh | None = None,
     progress: bool = False,
 ) -> Evaluation:
     """Degrade and restore pictures, and score the results.
@@ -72,6 +75,7 @@ def evaluate(
       key: Draws the noise of the measurements and all of the sampler's randomness.
       batch_size: Pictures on the device at a time.
       num_samples: Posterior samples; the one with the smallest residual counts.
+      mesh: Devices over which batches are spread, as for `jaxrestore.restore`.
       progress: Show a bar.
 
     Raises:
@@ -89,6 +93,7 @@ def evaluate(
         batch_size=batch_size,
         num_samples=num_samples,
         keep="best",
+        mesh=mesh,
         progress=progress,
     )
     seconds = time.perf_counter() - started
@@ -151,6 +156,7 @@ def environment() -> dict[str, Any]:
         "device": f"{jax.devices()[0].platform} {jax.devices()[0].device_kind}",
         "devices": jax.device_count(),
         "machine": platform.machine(),
+        "cpus": os.cpu_count(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
     }

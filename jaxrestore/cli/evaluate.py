@@ -6,7 +6,7 @@ import pathlib
 import click
 import numpy as np
 
-from jaxrestore import evaluation, images
+from jaxrestore import evaluation, images, parallel
 from jaxrestore._files import replacing
 from jaxrestore.cli import _shared
 from jaxrestore.priors import load_prior
@@ -42,6 +42,7 @@ def command(folder, out, save, wanted, by, force) -> None:
             key=wanted.key,
             batch_size=by.batch_size,
             num_samples=by.samples,
+            mesh=parallel.local_mesh(),
             progress=not by.quiet,
         )
         for j, i in enumerate(members):

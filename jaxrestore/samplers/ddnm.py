@@ -29,7 +29,7 @@ def null_space_process(
             jnp.sqrt(table_at(schedule.abar_previous, t)),
             jnp.sqrt(1.0 - table_at(schedule.abar_previous, t)),
         )
-        std = eta * rest  # of the noise that the step may add
+        std = jnp.asarray(eta * rest)  # of the noise that the step may add
         noise = jnp.sqrt(noise_variance(degradation, noise_std))
         if (svd := find_svd(operator)) is not None:
             kept, inverse = svd.kept(), svd.inverse()
