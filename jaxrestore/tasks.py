@@ -234,6 +234,7 @@ TASKS: dict[str, TaskDefinition] = {
                 "dpps": {"scale": 10.0},
                 "dps": {"scale": 10.0},
                 "ddnm": {"eta": 1.0},
+                "mmps": {"solver_steps": 3},
                 "reddiff": {"learning_rate": 0.2},
             },
         ),
@@ -248,6 +249,7 @@ TASKS: dict[str, TaskDefinition] = {
                 "spgd": {"learning_rate": 0.6},
                 "dpps": {"scale": 4.0},
                 "dps": {"scale": 4.0},
+                "mmps": {"solver_steps": 3},
                 "reddiff": {"learning_rate": 0.2},
             },
             without=("ddrm",),  # a reflected motion blur has no decomposition in closed form
