@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
+from jaxrestore import images
 from jaxrestore._files import replacing
 from jaxrestore.evaluation import environment
 
@@ -34,6 +36,28 @@ def alternate(cases: Mapping[str, Callable[[], Any]], *, repeats: int) -> dict[s
             jax.block_until_ready(call())
             times[name].append(time.perf_counter() - started)
     return {name: {"median_s": statistics.median(t), "times_s": t} for name, t in times.items()}
+
+
+def load_centres(
+    folder: pathlib.Path, size: int | None = None, pictures: int | None = None
+) -> tuple[list[pathlib.Path], np.ndarray]:
+    """Paths and centres, (N, size, size, C) in [-1, 1], of a folder's first pictures; too small ones are left out.
+
+    Without a size the pictures are taken whole, and must be of one shape.
+    """
+    kept: list[tuple[pathlib.Path, np.ndarray]] = []
+    for path in images.find(folder):
+        picture = images.load(path)
+        if size is not None:
+            if min(picture.shape[:2]) < size:
+                continue
+            top, left = ((n - size) // 2 for n in picture.shape[:2])
+            picture = picture[top : top + size, left : left + size]
+        kept.append((path, picture))
+    if not kept:
+        raise SystemExit(f"no picture of {folder} has {size} pixels each way; lower --size")
+    kept = kept[:pictures]
+    return [path for path, _ in kept], np.stack([picture for _, picture in kept])
 
 
 def write(name: str, report: Mapping[str, Any]) -> pathlib.Path:

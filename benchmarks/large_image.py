@@ -68,16 +68,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, help="take only the first so many")
     parser.add_argument("--save", type=pathlib.Path, help="folder for the restored pictures")
     arguments = parser.parse_args()
-    size, truths, names = arguments.size, [], []
-    for path in images.find(arguments.folder):
-        picture = images.load(path)
-        top, left = ((n - size) // 2 for n in picture.shape[:2])
-        if min(top, left) >= 0:
-            truths.append(picture[top : top + size, left : left + size])
-            names.append(path.stem)
-    if not truths:
-        parser.error(f"no picture of {arguments.folder} has {size} pixels each way; lower --size")
-    stack = np.stack(truths[: arguments.pictures])
+    size = arguments.size
+    paths, stack = _run.load_centres(arguments.folder, size, arguments.pictures)
 
     whole = jr.load_prior("photo")
     tiled = TiledPrior(whole, tile=arguments.tile, overlap=arguments.overlap)
@@ -104,8 +96,8 @@ def main() -> None:
         }
         print(name, cells[name], flush=True)
         if arguments.save:
-            for picture, restored in zip(names, result.restored, strict=False):
-                images.save(arguments.save / f"{picture}-{name}.png", restored, overwrite=True)
+            for path, restored in zip(paths, result.restored, strict=True):
+                images.save(arguments.save / f"{path.stem}-{name}.png", restored, overwrite=True)
     report = {
         "shape": list(stack.shape),
         "dtype": whole.config.dtype,

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 import jaxrestore as jr
 from benchmarks import _run
@@ -47,11 +46,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="measure finished cells again")
     arguments = parser.parse_args()
 
-    paths = images.find(arguments.folder)[: arguments.pictures]
-    truths = np.stack([images.load(path) for path in paths])
-    if arguments.size:
-        top, left = ((n - arguments.size) // 2 for n in truths.shape[1:3])
-        truths = truths[:, top : top + arguments.size, left : left + arguments.size]
+    paths, truths = _run.load_centres(arguments.folder, arguments.size, arguments.pictures)
     benchmark = f"quality-{arguments.size}" if arguments.size else "quality"
     file = _run.RESULTS / f"{benchmark}-{jax.devices()[0].platform}.json"
     started = time.monotonic()

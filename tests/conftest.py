@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 
 import hypothesis
@@ -27,6 +28,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+# The benchmarks are not installed. Last on the path, so that the packages tested are the installed ones.
+sys.path.append(str(pathlib.Path(__file__).parent.parent))
 
 DATA = pathlib.Path(__file__).parent / "data"
 

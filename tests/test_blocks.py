@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_closed_forms import EVERY_OTHER_PIXEL, PRIOR, SHAPE, compare
+from test_closed_forms import EVERY_OTHER_PIXEL, PRIOR, SHAPE, TRUTH, compare
 
 import jaxrestore as jr
 from jaxrestore import samplers, schedules
@@ -12,7 +12,7 @@ from jaxrestore import samplers, schedules
 KEY = jax.random.key(3)
 SCHEDULE = schedules.ddpm(100)
 DEGRADATION = jr.Degradation(jr.operators.Inpainting(EVERY_OTHER_PIXEL, 1), jr.GaussianNoise(0.1))
-Y = DEGRADATION.measure(jax.random.key(6), PRIOR.sample(jax.random.key(5)))
+Y = DEGRADATION.measure(jax.random.key(6), TRUTH)
 PIGDM = samplers.guided(
     samplers.pseudo_inverse_guidance(), SCHEDULE, weights=np.sqrt(SCHEDULE.abar * SCHEDULE.abar_previous)
 )
