@@ -155,8 +155,9 @@ class Task:
         _checks.one_of("method", method, tuple(METHODS))
         _checks.one_of("settings", settings, SETTINGS)
         if method not in self.settings[settings]:
-            needs = "linear operators" if method in LINEAR_ONLY else "what this operator does not have"
             able = ", ".join(self.settings[settings])
+            linear = any(other in self.settings[settings] for other in LINEAR_ONLY)
+            needs = "an operator that knows its singular value decomposition" if linear else "a linear operator"
             raise ValueError(f"{method} cannot do {self.name}: it needs {needs}; expected one of {able}")
         return self.settings[settings][method]
 

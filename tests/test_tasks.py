@@ -105,3 +105,11 @@ def test_evaluation_scores_a_denoiser_better_than_the_noise():
     assert result.restored.shape == (2, *shape)
     noisy = [evaluation.score(y, t) for y, t in zip(result.measurements, truths, strict=True)]
     assert evaluation.mean_scores(result.scores).psnr > evaluation.mean_scores(noisy).psnr + 3
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"), [("motion_deblur", "singular value decomposition"), ("phase_retrieval", "a linear operator")]
+)
+def test_a_refusal_says_what_the_method_needs(name, needs):
+    with pytest.raises(ValueError, match=needs):
+        jr.task(name, image_shape=(64, 64, 3)).sampler("ddrm")
