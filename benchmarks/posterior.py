@@ -238,9 +238,10 @@ def draw(cells: dict[str, Any], path: pathlib.Path) -> None:
     for axis, dimension in zip(axes[0], dimensions, strict=True):
         for i, method in enumerate(methods):
             found = [cells.get(f"{dimension}/{n:g}/{method}", {}).get("sliced_wasserstein", np.nan) for n in noises]
-            style = (
-                {"color": "black", "linestyle": ":"} if method == "exact" else {"color": f"C{i % 10}", "marker": "o"}
-            )
+            marker, line = ("o", "-") if i < 10 else ("s", "--")  # there are ten colours
+            style: dict[str, Any] = {"color": f"C{i % 10}", "marker": marker, "linestyle": line}
+            if method == "exact":
+                style = {"color": "black", "linestyle": ":"}
             axis.plot(noises, found, label=method, **style)
         axis.set(xscale="log", yscale="log", title=f"{dimension} dimensions", xlabel="noise of the measurement")
     axes[0, 0].set_ylabel("sliced Wasserstein distance")
