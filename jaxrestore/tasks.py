@@ -3,7 +3,7 @@
 Names for the command line live here. Settings come in two sets. "published": what the methods' papers and codes use
 with the networks of FFHQ-256 and ImageNet-256. "photo": for the bundled prior, a far smaller network, with a number of
 steps that suits a CPU; tuned on photographs of its validation set for super-resolution, Gaussian deblurring and random
-inpainting, and carried over to the other tasks by the size of their operators.
+inpainting, roughly for motion deblurring and denoising, and carried over to the rest by the size of their operators.
 """
 
 import dataclasses
@@ -341,9 +341,10 @@ TASKS: dict[str, TaskDefinition] = {
         _settings(
             published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
             photo={
-                "spgd": {"learning_rate": 0.1},
-                "dpps": {"scale": 1.0},
-                "dps": {"scale": 1.0},
+                "spgd": {"learning_rate": 0.05},
+                "dpps": {"scale": 12.0},
+                "dps": {"scale": 12.0},
+                "reddiff": {"strength": 2.0},
                 "daps": {"learning_rate": 0.01, "lr_min_ratio": 0.01, "tau": 0.2, "sigma_min": 0.1},
             },
         ),
