@@ -265,7 +265,8 @@ def flags(repeats: int) -> dict[str, dict[str, Any]]:
     found: dict[str, list[float]] = {}
     for _ in range(max(1, repeats // 3)):
         for flag in FLAGS.get(jax.default_backend(), ("",)):
-            environment = {**os.environ, "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}"}
+            chosen = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()  # XLA refuses a lone space
+            environment = {**os.environ, "XLA_FLAGS": chosen}
             done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
             if done.returncode == 0:
                 found.setdefault(flag or "none", []).append(float(done.stdout))
