@@ -11,7 +11,6 @@ plots from the files.
 
 import argparse
 import itertools
-import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -123,8 +122,8 @@ def main() -> None:
         return
     jax.config.update("jax_enable_compilation_cache", False)  # compile times are measured
 
-    file = _run.RESULTS / f"suite-{jax.devices()[0].platform}.json"
-    cells = {} if arguments.again or not file.exists() else json.loads(file.read_text())["cells"]
+    file = _run.result_file("suite")
+    cells = {} if arguments.again else _run.read_cells("suite")
     started, too_large = time.monotonic(), set()
     wanted = arguments.cases or single
     groups = [[name for name in group if name in wanted] for group in GROUPS.values()]

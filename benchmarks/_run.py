@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxrestore import images
 from jaxrestore._files import replacing
+from jaxrestore.cli._shared import centre
 from jaxrestore.evaluation import environment
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -51,13 +52,23 @@ def load_centres(
         if size is not None:
             if min(picture.shape[:2]) < size:
                 continue
-            top, left = ((n - size) // 2 for n in picture.shape[:2])
-            picture = picture[top : top + size, left : left + size]
+            picture = centre(picture, size, path)
         kept.append((path, picture))
     if not kept:
         raise SystemExit(f"no picture of {folder} has {size} pixels each way; lower --size")
     kept = kept[:pictures]
     return [path for path, _ in kept], np.stack([picture for _, picture in kept])
+
+
+def result_file(name: str) -> pathlib.Path:
+    """`benchmarks/results/NAME-DEVICE.json`."""
+    return RESULTS / f"{name}-{jax.devices()[0].platform}.json"
+
+
+def read_cells(name: str) -> dict[str, Any]:
+    """What an earlier run has measured, by label; empty if there was none."""
+    file = result_file(name)
+    return json.loads(file.read_text())["cells"] if file.exists() else {}
 
 
 def write(name: str, report: Mapping[str, Any]) -> pathlib.Path:
@@ -69,7 +80,7 @@ def write(name: str, report: Mapping[str, Any]) -> pathlib.Path:
         "revision": git.stdout.strip() or None,
         "environment": environment(),
     }
-    path = RESULTS / f"{name}-{jax.devices()[0].platform}.json"
+    path = result_file(name)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps({**stamp, **report}, indent=2) + "\n")
     return path

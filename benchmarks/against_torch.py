@@ -12,7 +12,6 @@ XLA uses by default. Needs the extra `verify`.
 
 import argparse
 import importlib.metadata
-import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -90,7 +89,6 @@ class TorchSide:
         from azula.guidance import DPSSampler
         from azula.plugins.adm import AblatedDenoiser
 
-        self.network.requires_grad_(False)
         denoiser = AblatedDenoiser(self.network, learn_var=True).to(self.device).eval()
         sampler = DPSSampler(denoiser, y=self.y, A=self.measured, steps=DPS_STEPS, silent=True, device=self.device)
 
@@ -179,8 +177,8 @@ def main() -> None:
     state = networks.random_state(config)
     noise = np.random.default_rng(0).standard_normal((arguments.batch, arguments.size, arguments.size, 3))
     x, y = (0.5 * noise).astype(np.float32), (0.5 * noise[:, ::4, ::4]).astype(np.float32)
-    file = _run.RESULTS / f"against_torch-{jax.devices()[0].platform}.json"
-    cells = json.loads(file.read_text())["cells"] if file.exists() else {}
+    file = _run.result_file("against_torch")
+    cells = _run.read_cells("against_torch")
     for dtype in arguments.dtypes:
         if time.monotonic() - started > 60 * arguments.minutes:
             print("out of time")

@@ -5,7 +5,6 @@
 
 import argparse
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -283,8 +282,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.levers) - {*LEVERS, "flags"}:
         parser.error(f"no lever {', '.join(sorted(unknown))}; expected some of {', '.join(LEVERS)}, flags")
-    file = _run.RESULTS / f"levers-{jax.devices()[0].platform}.json"
-    cells = json.loads(file.read_text())["cells"] if file.exists() else {}
+    file = _run.result_file("levers")
+    cells = _run.read_cells("levers")
     for name in arguments.levers:
         cells[name] = flags(arguments.repeats) if name == "flags" else measure(LEVERS[name](), arguments.repeats)
         first = next(iter(cells[name].values()))["median_s"]

@@ -12,7 +12,6 @@ Each method's most important setting is chosen among a few values on two problem
 """
 
 import argparse
-import json
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -184,8 +183,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a new cell after this time")
     parser.add_argument("--again", action="store_true", help="measure finished cells again")
     arguments = parser.parse_args()
-    file = _run.RESULTS / f"posterior-{jax.devices()[0].platform}.json"
-    cells = {} if arguments.again or not file.exists() else json.loads(file.read_text())["cells"]
+    file = _run.result_file("posterior")
+    cells = {} if arguments.again else _run.read_cells("posterior")
     started, truth = time.monotonic(), Truth()
     for dimension in arguments.dimensions:
         for noise in arguments.noises:

@@ -48,9 +48,9 @@ def main() -> None:
 
     paths, truths = _run.load_centres(arguments.folder, arguments.size, arguments.pictures)
     benchmark = f"quality-{arguments.size}" if arguments.size else "quality"
-    file = _run.RESULTS / f"{benchmark}-{jax.devices()[0].platform}.json"
+    file = _run.result_file(benchmark)
     started = time.monotonic()
-    cells = {} if arguments.again or not file.exists() else json.loads(file.read_text())["cells"]
+    cells = {} if arguments.again else _run.read_cells(benchmark)
     prior = jr.load_prior("photo")
     checksum = json.loads((BUNDLED / "photo" / "prior.json").read_text())["sha256"]
     for name in arguments.tasks:
