@@ -77,7 +77,8 @@ def measure(
     calls = {name: program.call for name, program in programs.items()}
     longest = max(program.seconds for program in programs.values())
     repeats = int(np.clip(seconds / max(longest, 1e-6), 3, 15))
-    times = _run.alternate({**calls, "matmul": lambda: product(*matrices)}, repeats=repeats)
+    jax.block_until_ready(product(*matrices))
+    times = _run.alternate({**calls, "matmul": lambda: product(*matrices)}, repeats=repeats, warm_up=False)
     best = operations / times["matmul"]["median_s"]
     forward = networks.forward_flops(prior, size)
     results = {}

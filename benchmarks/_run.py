@@ -20,16 +20,22 @@ from jaxrestore.evaluation import environment
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 
-def alternate(cases: Mapping[str, Callable[[], Any]], *, repeats: int) -> dict[str, dict[str, Any]]:
+def alternate(
+    cases: Mapping[str, Callable[[], Any]], *, repeats: int, warm_up: bool = True
+) -> dict[str, dict[str, Any]]:
     """Time several cases in turns, so that a slow moment of the machine hits all of them.
 
-    Each case is called once beforehand, to compile.
+    Args:
+      cases: Functions that return arrays.
+      repeats: Timed calls of each.
+      warm_up: Call each once beforehand, to compile.
 
     Returns:
       For each case the median and all times in seconds.
     """
-    for call in cases.values():
-        jax.block_until_ready(call())
+    if warm_up:
+        for call in cases.values():
+            jax.block_until_ready(call())
     times: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(repeats):
         for name, call in cases.items():

@@ -5,6 +5,7 @@
 
 import argparse
 import dataclasses
+import functools
 import os
 import subprocess
 import sys
@@ -243,6 +244,36 @@ FLAGS = {
 }
 
 
+def donation(repeats: int) -> dict[str, dict[str, Any]]:
+    """Steps of SPGD for a batch of 8, each from the state of the last, which is kept or given away."""
+    prior, operator = jr.load_prior("photo"), jr.operators.SuperResolution((SIZE, SIZE, 3), 4)
+    degradation = jr.Degradation(operator, jr.GaussianNoise(0.01))
+    sampler = jr.spgd(num_steps=100, warmup_steps=1)
+    ys = jax.vmap(operator)(jnp.broadcast_to(_image(), (8, SIZE, SIZE, 3)))
+    start = jax.jit(jax.vmap(lambda key, y: sampler.init(key, prior, degradation, y)))
+
+    def step(state, prior, ys):
+        return jax.vmap(lambda state, y: sampler.step(state, prior, degradation, y)[0])(state, ys)
+
+    states = {name: start(jax.random.split(jax.random.key(0), len(ys)), ys) for name in ("kept", "donated")}
+    compiled = {
+        name: jax.jit(step, donate_argnums=(0,) if name == "donated" else ()).lower(state, prior, ys).compile()
+        for name, state in states.items()
+    }
+
+    def advance(name: str) -> jax.Array:
+        states[name] = compiled[name](states[name], prior, ys)
+        return states[name].x
+
+    times = _run.alternate({name: functools.partial(advance, name) for name in states}, repeats=repeats)
+    found = {}
+    for name in states:
+        memory: Any = compiled[name].memory_analysis()
+        beside = memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+        found[name] = {"median_s": times[name]["median_s"], "temporary_mb": beside / 1e6}
+    return found
+
+
 def measure(variants: Variants, repeats: int) -> dict[str, dict[str, float]]:
     """Median seconds and temporary memory of each variant."""
     compiled = {name: jax.jit(f).lower(*a).compile() for name, (f, a) in variants.items()}
@@ -274,18 +305,25 @@ def flags(repeats: int) -> dict[str, dict[str, Any]]:
     return {name: {"median_s": float(np.median(times))} for name, times in found.items()}
 
 
+OTHER_LEVERS: dict[str, Callable[[int], dict[str, dict[str, Any]]]] = {"donation": donation, "flags": flags}
+
+
 def main() -> None:
     """Measure, write after each lever, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("levers", nargs="*", default=[*LEVERS, "flags"])
+    everything = [*LEVERS, *OTHER_LEVERS]
+    parser.add_argument("levers", nargs="*", default=everything)
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
-    if unknown := set(arguments.levers) - {*LEVERS, "flags"}:
-        parser.error(f"no lever {', '.join(sorted(unknown))}; expected some of {', '.join(LEVERS)}, flags")
+    if unknown := set(arguments.levers) - set(everything):
+        parser.error(f"no lever {', '.join(sorted(unknown))}; expected some of {', '.join(everything)}")
     file = _run.result_file("levers")
     cells = _run.read_cells("levers")
     for name in arguments.levers:
-        cells[name] = flags(arguments.repeats) if name == "flags" else measure(LEVERS[name](), arguments.repeats)
+        if name in LEVERS:
+            cells[name] = measure(LEVERS[name](), arguments.repeats)
+        else:
+            cells[name] = OTHER_LEVERS[name](arguments.repeats)
         first = next(iter(cells[name].values()))["median_s"]
         for variant, found in cells[name].items():
             memory = f"{found['temporary_mb']:8.1f} MB" if "temporary_mb" in found else ""

@@ -22,8 +22,10 @@ from jaxrestore.priors import GaussianMixture, NetworkPrior, UNetConfig
 hypothesis.settings.register_profile("jaxrestore", deadline=None, max_examples=15, derandomize=True)
 hypothesis.settings.load_profile("jaxrestore")
 
+# Compiling is most of the suite's work. What LLVM optimises is speed, which no test asserts; a level of yours prevails.
 # Many tests compile the same programs in objects of their own; pytest's worker processes share the first one's cache.
 if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}".strip()
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxrestore-tests-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
