@@ -19,6 +19,7 @@ import jax
 import jaxrestore as jr
 from benchmarks import _run
 from jaxrestore import evaluation, images
+from jaxrestore.cli._shared import is_picture
 from jaxrestore.priors.checkpoint import BUNDLED
 from jaxrestore.tasks import METHODS, SHARED_SETTINGS
 
@@ -84,9 +85,9 @@ def main() -> None:
             }
             if arguments.save:
                 for path, restored, y in zip(paths, result.restored, result.measurements, strict=True):
-                    folder = arguments.save / name / method
-                    images.save(folder / path.name, restored, overwrite=True)
-                    images.save(arguments.save / name / "measured" / path.name, y, overwrite=True)
+                    images.save(arguments.save / name / method / path.name, restored, overwrite=True)
+                    if is_picture(name):
+                        images.save(arguments.save / name / "measured" / path.name, y, overwrite=True)
             _run.write(benchmark, {"dtype": prior.config.dtype, "cells": cells})
     written = table(cells)
     file.with_suffix(".md").write_text(written + "\n")

@@ -58,11 +58,11 @@ def save(path: str | os.PathLike[str], image: np.ndarray, *, overwrite: bool = F
 
     Args:
       path: The suffix chooses the format: PNG, JPEG (quality 95), WebP (lossless) or TIFF.
-      image: (H, W, 3), float in [-1, 1] (clipped) or uint8.
+      image: (H, W, 3), or (H, W, 1) for grey; float in [-1, 1] (clipped) or uint8.
       overwrite: Replace an existing file.
 
     Raises:
-      ImageError: If the suffix is unknown.
+      ImageError: If the suffix is unknown, or the array is no picture.
       FileExistsError: If the file exists and `overwrite` is False.
     """
     from PIL import Image
@@ -72,7 +72,10 @@ def save(path: str | os.PathLike[str], image: np.ndarray, *, overwrite: bool = F
         raise ImageError(f"{path.name} has suffix {path.suffix!r}, expected one of {', '.join(SUFFIXES)}")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another name or allow overwriting (--force)")
+    if image.ndim != 3 or image.shape[2] not in (1, 3):
+        raise ImageError(f"image has shape {image.shape}, expected (H, W, 3) or (H, W, 1)")
     pixels = image if image.dtype == np.uint8 else to_uint8(image)
+    pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     options: dict[str, dict[str, Any]] = {
         ".jpg": {"quality": 95, "subsampling": 0},
         ".jpeg": {"quality": 95, "subsampling": 0},

@@ -3,7 +3,8 @@
 Names for the command line live here. Settings come in two sets. "published": what the methods' papers and codes use
 with the networks of FFHQ-256 and ImageNet-256. "photo": for the bundled prior, a far smaller network, with a number of
 steps that suits a CPU; tuned on photographs of its validation set for super-resolution, Gaussian deblurring and random
-inpainting, roughly for motion deblurring and denoising, and carried over to the rest by the size of their operators.
+inpainting, roughly for motion deblurring, denoising and DPS's box inpainting, and carried over to the rest by the size
+of their operators.
 """
 
 import dataclasses
@@ -294,8 +295,8 @@ TASKS: dict[str, TaskDefinition] = {
             },
             photo={
                 "spgd": {"learning_rate": 0.8, "sigma_max": 30.0},
-                "dpps": {"num_steps": 200, "scale": 10.0},
-                "dps": {"num_steps": 200, "scale": 10.0},
+                "dpps": {"scale": 8.0},
+                "dps": {"scale": 8.0},
             },
         ),
     ),

@@ -13,6 +13,20 @@ def test_lossless_round_trip(tmp_path, suffix):
     np.testing.assert_array_equal(images.to_uint8(images.load(path)), PIXELS)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_grey_is_written_and_read_back_as_rgb(tmp_path, suffix):
+    grey = images.from_uint8(PIXELS[..., :1])
+    read = images.load(images.save(tmp_path / f"a{suffix}", grey))
+    np.testing.assert_array_equal(read, np.broadcast_to(grey, PIXELS.shape))
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (9, 7, 2), (1, 9, 7, 3)])
+def test_arrays_that_are_no_picture_are_refused(tmp_path, shape):
+    with pytest.raises(images.ImageError, match="expected"):
+        images.save(tmp_path / "a.png", np.zeros(shape))
+    assert not list(tmp_path.iterdir())
+
+
 def test_jpeg_round_trip_is_close(tmp_path):
     smooth = np.linspace(-1, 1, 32 * 32 * 3, dtype=np.float32).reshape(32, 32, 3)
     np.testing.assert_allclose(images.load(images.save(tmp_path / "a.jpg", smooth)), smooth, atol=0.05)
@@ -52,10 +66,17 @@ def test_an_existing_file_is_kept_unless_asked(tmp_path):
     assert images.load(path).shape == (9, 7, 3)
 
 
-def test_a_failed_save_leaves_nothing(tmp_path):
-    with pytest.raises(TypeError):
-        images.save(tmp_path / "a.png", np.zeros((4, 4, 7), np.uint8))
-    assert list(tmp_path.iterdir()) == []
+def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
+    def fail_half_way(picture, path, **options):
+        path.write_bytes(b"half a picture")
+        raise OSError("no space left")
+
+    path = images.save(tmp_path / "a.png", PIXELS)
+    monkeypatch.setattr(Image.Image, "save", fail_half_way)
+    with pytest.raises(OSError, match="no space"):
+        images.save(path, PIXELS, overwrite=True)
+    assert list(tmp_path.iterdir()) == [path]
+    np.testing.assert_array_equal(images.to_uint8(images.load(path)), PIXELS)
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", PIXELS.tobytes()])

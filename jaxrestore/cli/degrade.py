@@ -41,17 +41,14 @@ def command(source, out, wanted, force) -> None:
         operator = degradation.operator
         if isinstance(operator, Inpainting) and wanted.mask is None:
             known = np.asarray(operator.mask, np.float32)
-            images.save(target.with_suffix(".mask.png"), np.repeat(2 * known - 1, 3, 2), overwrite=force)
+            images.save(target.with_suffix(".mask.png"), 2 * known - 1, overwrite=force)
         if isinstance(operator, MotionBlur) and wanted.kernel is None:
             weights = np.asarray(operator.kernel)
-            images.save(
-                target.with_suffix(".kernel.png"),
-                np.repeat(2 * weights[..., None] / weights.max() - 1, 3, 2),
-                overwrite=force,
-            )
+            picture = 2 * weights[..., None] / weights.max() - 1
+            images.save(target.with_suffix(".kernel.png"), picture, overwrite=force)
         if suffix:
             with replacing(target) as temporary, open(temporary, "wb") as file:
                 np.save(file, y)
         else:
-            images.save(target, np.repeat(y, 3, 2) if y.shape[2] == 1 else y, overwrite=force)
+            images.save(target, y, overwrite=force)
         click.echo(str(target))
