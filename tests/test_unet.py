@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jaxrestore._conv import conv2d
 from jaxrestore.priors import UNetConfig
 from jaxrestore.priors.network import abstract_params, apply_unet, init_params
+from jaxrestore.priors.unet import _moments
 
 SMALL = UNetConfig(model_channels=32, channel_mult=(1, 2), num_res_blocks=1)
 
@@ -161,3 +162,23 @@ def test_a_missing_class_label_is_refused():
     config = dataclasses.replace(SMALL, num_classes=4)
     with pytest.raises(ValueError, match="expects a class label below 4"):
         apply_unet(config, randomised(config), jnp.ones((1, 8, 8, 3)), jnp.ones(1))
+
+
+def test_moments_have_the_derivatives_of_their_formula_to_the_second_order():
+    """The shortcut in the first derivative must not be taken for a constant: gradients through samplers need both."""
+
+    def formula(pixels):
+        return pixels.mean(1), jnp.var(pixels, 1)
+
+    def curved(moments):
+        def value(pixels):
+            means, variances = moments(pixels)
+            return jnp.sum(jnp.sin(means) + means * jnp.sqrt(variances + 0.1))
+
+        return value
+
+    pixels = jnp.asarray(np.random.default_rng(0).standard_normal((1, 6, 4)), jnp.float32)
+    for derivative in (jax.grad, jax.hessian, lambda f: jax.jacfwd(jax.grad(f))):
+        np.testing.assert_allclose(
+            derivative(curved(_moments))(pixels), derivative(curved(formula))(pixels), rtol=1e-5, atol=1e-6
+        )

@@ -62,6 +62,24 @@ class _Conv(nnx.Module):
         return y + self.bias[...].astype(self.dtype)
 
 
+@jax.custom_jvp
+def _moments(pixels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and variance over axis 1.
+
+    The variance's derivative leaves out the mean's share, which is zero since deviations add up to zero; XLA would sum
+    them all the same, in one more pass over memory.
+    """
+    means = pixels.mean(1)
+    return means, jnp.square(pixels - means[:, None]).mean(1)
+
+
+@_moments.defjvp
+def _(primals, tangents):
+    (pixels,), (change,) = primals, tangents
+    means, variances = _moments(pixels)
+    return (means, variances), (change.mean(1), 2.0 * ((pixels - means[:, None]) * change).mean(1))
+
+
 class _GroupNorm(nnx.Module):
     """GroupNorm in float32; two passes, since E[x^2] - E[x]^2 loses digits."""
 
@@ -75,8 +93,7 @@ class _GroupNorm(nnx.Module):
         n, height, width, channels = x.shape
         pixels = x.astype(jnp.float32).reshape(n, height * width, channels)
         # Reductions over pixels only, groups combined afterwards: on CPU 4x faster than one reduction over both.
-        means = pixels.mean(1)
-        variances = jnp.square(pixels - means[:, None]).mean(1)
+        means, variances = _moments(pixels)
         grouped = (n, self.groups, channels // self.groups)
         mean = means.reshape(grouped).mean(2, keepdims=True)
         spread = variances.reshape(grouped) + jnp.square(means.reshape(grouped) - mean)
