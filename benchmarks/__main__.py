@@ -23,7 +23,7 @@ from benchmarks import _run, networks
 from benchmarks.cases import CASES, GROUPS, Case
 from jaxrestore.priors import NetworkPrior
 
-_MATRIX = {"cpu": 2048}  # side of the product; elsewhere 8192
+_MATRIX = {"cpu": 4096}  # side of the product, large enough that a cold start does not show; elsewhere 8192
 _OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
 
 
@@ -76,9 +76,8 @@ def measure(
     product, matrices, operations = matmul(prior.config.dtype)
     calls = {name: program.call for name, program in programs.items()}
     longest = max(program.seconds for program in programs.values())
-    repeats = int(np.clip(seconds / max(longest, 1e-6), 3, 15))
-    jax.block_until_ready(product(*matrices))
-    times = _run.alternate({**calls, "matmul": lambda: product(*matrices)}, repeats=repeats, warm_up=False)
+    repeats = int(np.clip(seconds / max(2 * longest, 1e-6), 3, 15))
+    times = _run.alternate({**calls, "matmul": lambda: product(*matrices)}, repeats=repeats)
     best = operations / times["matmul"]["median_s"]
     forward = networks.forward_flops(prior, size)
     results = {}
@@ -93,6 +92,7 @@ def measure(
             "fraction_of_matmul": rate / best,
             **facts,
             "turns": case.turns,
+            "revision": _run.revision(),
             "times_s": times[name]["times_s"],
         }
     return results
@@ -124,7 +124,8 @@ def main() -> None:
     jax.config.update("jax_enable_compilation_cache", False)  # compile times are measured
 
     file = _run.result_file("suite")
-    cells = {} if arguments.again else _run.read_cells("suite")
+    cells = _run.read_cells("suite")
+    finished = set() if arguments.again else set(cells)
     started, too_large = time.monotonic(), set()
     wanted = arguments.cases or single
     groups = [[name for name in group if name in wanted] for group in GROUPS.values()]
@@ -132,7 +133,7 @@ def main() -> None:
         arguments.networks, arguments.dtypes, arguments.batch_sizes, groups
     ):
         where = f"{network}/{arguments.size}/{dtype}/{batch}"
-        names = [n for n in group if f"{where}/{n}" not in cells and (network, dtype, n) not in too_large]
+        names = [n for n in group if f"{where}/{n}" not in finished and (network, dtype, n) not in too_large]
         if not names:
             continue
         if time.monotonic() - started > 60 * arguments.minutes:

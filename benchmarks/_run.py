@@ -20,25 +20,23 @@ from jaxrestore.evaluation import environment
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 
-def alternate(
-    cases: Mapping[str, Callable[[], Any]], *, repeats: int, warm_up: bool = True
-) -> dict[str, dict[str, Any]]:
+def alternate(cases: Mapping[str, Callable[[], Any]], *, repeats: int) -> dict[str, dict[str, Any]]:
     """Time several cases in turns, so that a slow moment of the machine hits all of them.
+
+    A turn calls a case twice and times the second call: the first compiles, and fetches from the operating system the
+    memory that the case before has given back. For gigabytes that takes seconds, which a loop of many steps pays once.
 
     Args:
       cases: Functions that return arrays.
       repeats: Timed calls of each.
-      warm_up: Call each once beforehand, to compile.
 
     Returns:
       For each case the median and all times in seconds.
     """
-    if warm_up:
-        for call in cases.values():
-            jax.block_until_ready(call())
     times: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(repeats):
         for name, call in cases.items():
+            jax.block_until_ready(call())
             started = time.perf_counter()
             jax.block_until_ready(call())
             times[name].append(time.perf_counter() - started)
@@ -77,13 +75,18 @@ def read_cells(name: str) -> dict[str, Any]:
     return json.loads(file.read_text())["cells"] if file.exists() else {}
 
 
+def revision() -> str | None:
+    """Of the code; None outside a git checkout."""
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=RESULTS.parent)
+    return git.stdout.strip() or None
+
+
 def write(name: str, report: Mapping[str, Any]) -> pathlib.Path:
     """Write a result with its environment, as `benchmarks/results/NAME-DEVICE.json`."""
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=RESULTS.parent)
     stamp = {
         "benchmark": name,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "revision": git.stdout.strip() or None,
+        "revision": revision(),
         "environment": environment(),
     }
     path = result_file(name)

@@ -200,6 +200,7 @@ def main() -> None:
             "torch_device": str(side.device),
             "torch_threads": torch.get_num_threads(),
             "versions": {name: importlib.metadata.version(name) for name in ("torch", "azula")},
+            "revision": _run.revision(),
             "measured": times,
         }
         for name in sorted(medians):

@@ -239,8 +239,17 @@ LEVERS: dict[str, Callable[[], Variants]] = {
     )
 }
 FLAGS = {
-    "cpu": ("", "--xla_cpu_prefer_vector_width=512", "--xla_cpu_enable_fast_min_max=true", "--xla_cpu_use_onednn=true"),
-    "gpu": ("", "--xla_gpu_autotune_level=4", "--xla_gpu_enable_triton_gemm=false", "--xla_gpu_enable_command_buffer="),
+    "cpu": (
+        "XLA_FLAGS=--xla_cpu_prefer_vector_width=512",
+        "XLA_FLAGS=--xla_cpu_enable_fast_min_max=true",
+        "XLA_FLAGS=--xla_cpu_use_onednn=true",
+        "GLIBC_TUNABLES=glibc.malloc.hugetlb=1",
+    ),
+    "gpu": (
+        "XLA_FLAGS=--xla_gpu_autotune_level=4",
+        "XLA_FLAGS=--xla_gpu_enable_triton_gemm=false",
+        "XLA_FLAGS=--xla_gpu_enable_command_buffer=",
+    ),
 }
 
 
@@ -287,19 +296,20 @@ def measure(variants: Variants, repeats: int) -> dict[str, dict[str, float]]:
 
 
 def flags(repeats: int) -> dict[str, dict[str, Any]]:
-    """Three gradient steps under XLA flags, each in processes of its own, in turns."""
+    """Three gradient steps under flags of XLA and of the C library, each in processes of its own, in turns."""
     program = (
         "from benchmarks import levers; prior = levers.jr.load_prior('photo');"
         "print(levers.measure({'steps': (levers._steps, (prior, levers._image()))}, 5)['steps']['median_s'])"
     )
     found: dict[str, list[float]] = {}
     for _ in range(max(1, repeats // 3)):
-        for flag in FLAGS.get(jax.default_backend(), ("",)):
-            chosen = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()  # XLA refuses a lone space
-            environment = {**os.environ, "XLA_FLAGS": chosen}
+        for flag in ("none", *FLAGS.get(jax.default_backend(), ())):
+            name, _, value = flag.partition("=")
+            chosen = {name: f"{os.environ.get(name, '')} {value}".strip()} if value else {}
+            environment = {**os.environ, **chosen}
             done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
             if done.returncode == 0:
-                found.setdefault(flag or "none", []).append(float(done.stdout))
+                found.setdefault(flag, []).append(float(done.stdout))
             else:
                 found.setdefault(f"{flag} (refused)", []).append(float("nan"))
     return {name: {"median_s": float(np.median(times))} for name, times in found.items()}
