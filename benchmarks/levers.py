@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +20,7 @@ import numpy as np
 import jaxrestore as jr
 from benchmarks import _run
 from jaxrestore.operators.blur import gaussian_kernel
-from jaxrestore.priors import NetworkPrior, UNetConfig
-from jaxrestore.priors.unet import _GroupNorm
+from jaxrestore.priors import NetworkPrior, UNetConfig, unet
 from jaxrestore.samplers.ancestral import ReverseStep
 from jaxrestore.samplers.dpps import select_candidate
 
@@ -97,7 +97,7 @@ def unrolling() -> Variants:
 def group_norm() -> Variants:
     """GroupNorm and SiLU: sums by channel first, against one reduction over pixels and channels of a group."""
     config, channels = UNetConfig(), 128
-    ours = _GroupNorm(channels, config=config)
+    ours = unet._GroupNorm(channels, config=config)
     x = _image(channels, 128)[None]
 
     def by_channel(x):
@@ -114,6 +114,17 @@ def group_norm() -> Variants:
         return lambda x: jax.lax.scan(lambda x, _: (x - 1e-6 * jax.grad(f)(x), None), x, length=5)[0]
 
     return {"by channel": (repeated(by_channel), (x,)), "by group": (repeated(by_group), (x,))}
+
+
+def group_norm_backward() -> Variants:
+    """Gradient steps whose GroupNorms leave out a sum that is always zero, or take it as `jax.grad` would."""
+    arguments = (jr.load_prior("photo"), _image())
+
+    def with_the_sum(prior, x):
+        with mock.patch.object(unet, "_moments", unet._moments.fun):  # while it is traced
+            return _steps(prior, x)
+
+    return {"without": (_steps, arguments), "with": (with_the_sum, arguments)}
 
 
 def attention() -> Variants:
@@ -232,6 +243,7 @@ LEVERS: dict[str, Callable[[], Variants]] = {
         one_vjp,
         unrolling,
         group_norm,
+        group_norm_backward,
         attention,
         layout,
         blur,

@@ -130,6 +130,21 @@ def test_degrade_then_restore_a_picture(run, tmp_path, prior):
     assert images.load(tmp_path / "large.webp").shape == PHOTO.shape
 
 
+def test_large_pictures_are_seen_by_tiles(run, tmp_path, prior):
+    def restored(size, *tile):
+        images.save(tmp_path / "y.png", np.resize(PHOTO, (size, 16, 3)), overwrite=True)
+        words = ["restore", "y.png", "-o", "x.png", "--force", "--task", "denoising", *fast(prior), *tile]
+        code, _, error = run(*words)
+        assert code == 0, error
+        return images.load(tmp_path / "x.png")
+
+    large = restored(528)
+    np.testing.assert_array_equal(large, restored(528, "--tile", 256))
+    assert np.abs(large - restored(528, "--tile", 0)).max() > 0
+    np.testing.assert_array_equal(restored(320), restored(320, "--tile", 0))
+    assert "tile is 4, expected at least 8" in run("restore", "y.png", "-o", "z.png", "--task", "denoising", "--tile", 4)[2]
+
+
 @pytest.mark.parametrize("method", ["dpps", "dps"])
 def test_every_method_restores(run, tmp_path, prior, method):
     images.save(tmp_path / "in.png", PHOTO)

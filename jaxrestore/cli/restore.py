@@ -1,7 +1,7 @@
 """`jaxrestore restore`."""
 
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 import jax
@@ -10,9 +10,11 @@ import numpy as np
 from jaxrestore import images, parallel
 from jaxrestore._files import replacing
 from jaxrestore.cli import _shared
-from jaxrestore.priors import TiledPrior, load_prior
+from jaxrestore.priors import Prior, TiledPrior, load_prior
 from jaxrestore.restore import Batch, DivergenceError, RunningStatistics, restore_batches
 from jaxrestore.tasks import build_sampler
+
+_TILE, _LARGEST_WHOLE = 256, 512  # pixels; networks know the sizes they were trained at, and memory is bounded
 
 
 @click.command("restore")
@@ -31,9 +33,10 @@ from jaxrestore.tasks import build_sampler
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option(
     "--tile",
-    type=click.IntRange(32),
+    type=click.IntRange(0),
     metavar="PIXELS",
-    help="Show the prior overlapping tiles of this side: bounds memory for large pictures.",
+    help="Show the prior overlapping tiles of this side; 0 shows whole pictures.  [default: 256 for pictures of more "
+    "than 512 pixels a side]",
 )
 @click.option(
     "--distributed",
@@ -66,7 +69,6 @@ def command(source, out, wanted, by, dtype, save_std, force, tile, distributed, 
     _shared.refuse_existing([*written, *(f for t in written if save_std for f in _std_files(t))], force)
     values = wanted.values()
     loaded = load_prior(by.prior, dtype=dtype)
-    loaded = loaded if tile is None else TiledPrior(loaded, tile=tile, overlap=tile // 4)
     measurements = [_shared.read_measurement(paths[i], wanted.task_name) for i in missing]
 
     for group in _shared.by_shape(measurements).values():
@@ -77,7 +79,7 @@ def command(source, out, wanted, by, dtype, save_std, force, tile, distributed, 
         sampler = build_sampler(by.method, by.settings_for(chosen))
         batches = restore_batches(
             sampler,
-            loaded,
+            _tiled(loaded, tile, shape),
             chosen.degradation,
             ys,
             key=wanted.key,
@@ -100,6 +102,13 @@ def command(source, out, wanted, by, dtype, save_std, force, tile, distributed, 
             raise FloatingPointError(
                 f"{paths[numbers[error.image]]}: {error}, e.g. --set {error.setting}=..."
             ) from None
+
+
+def _tiled(prior: Prior, tile: int | None, shape: Sequence[int]) -> Prior:
+    """The prior as it sees pictures of this shape."""
+    if tile is None:
+        tile = _TILE if max(shape[:2]) > _LARGEST_WHOLE else 0
+    return TiledPrior(prior, tile=tile, overlap=tile // 4) if tile else prior
 
 
 def _best_samples(batches: Iterable[Batch], samples: int) -> Iterator[tuple[int, np.ndarray, float]]:
