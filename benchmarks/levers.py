@@ -19,6 +19,7 @@ import numpy as np
 
 import jaxrestore as jr
 from benchmarks import _run
+from jaxrestore import _group_norm
 from jaxrestore.operators.blur import gaussian_kernel
 from jaxrestore.priors import NetworkPrior, UNetConfig, unet
 from jaxrestore.samplers.ancestral import ReverseStep
@@ -94,21 +95,25 @@ def unrolling() -> Variants:
     return {f"unroll {n}": (by(n), (prior, x)) for n in (1, 2, 4)}
 
 
+def _without_own_gradient(*arguments: Any) -> jax.Array:
+    """The library's GroupNorm, whose gradient is left to JAX."""
+    return _group_norm._forward(*arguments)[0]
+
+
 def group_norm() -> Variants:
-    """GroupNorm and SiLU: sums by channel first, against one reduction over pixels and channels of a group."""
+    """GroupNorm and SiLU, with gradient: sums by channel first, against one sum over pixels and channels of a group."""
     config, channels = UNetConfig(), 128
-    ours = unet._GroupNorm(channels, config=config)
-    x = _image(channels, 128)[None]
+    x, gain, shift = _image(channels, 128)[None], jnp.ones((1, channels)), jnp.zeros((1, channels))
 
     def by_channel(x):
-        return jnp.sum(jax.nn.silu(ours(x)) ** 2)
+        return jnp.sum(_without_own_gradient(x, gain, shift, config.norm_groups, config.norm_eps, True) ** 2)
 
     def by_group(x):
         grouped = x.reshape(1, -1, config.norm_groups, channels // config.norm_groups)
         mean = grouped.mean((1, 3), keepdims=True)
         variance = jnp.square(grouped - mean).mean((1, 3), keepdims=True)
         normed = ((grouped - mean) * jax.lax.rsqrt(variance + config.norm_eps)).reshape(x.shape)
-        return jnp.sum(jax.nn.silu(normed * ours.scale[...] + ours.bias[...]) ** 2)
+        return jnp.sum(jax.nn.silu(normed * gain + shift) ** 2)
 
     def repeated(f):
         return lambda x: jax.lax.scan(lambda x, _: (x - 1e-6 * jax.grad(f)(x), None), x, length=5)[0]
@@ -116,15 +121,32 @@ def group_norm() -> Variants:
     return {"by channel": (repeated(by_channel), (x,)), "by group": (repeated(by_group), (x,))}
 
 
+def _replaced(name: str, replacement: Callable[..., Any]) -> Callable[..., jax.Array]:
+    """Gradient steps through a network that has another function in place of one of its own."""
+
+    def steps(prior, x):
+        with mock.patch.object(unet, name, replacement):  # while it is traced
+            return _steps(prior, x, length=8)
+
+    return steps
+
+
 def group_norm_backward() -> Variants:
-    """Gradient steps whose GroupNorms leave out a sum that is always zero, or take it as `jax.grad` would."""
+    """GroupNorm and SiLU: their values computed again in the backward pass, or stored as `jax.grad` would."""
     arguments = (jr.load_prior("photo"), _image())
+    return {
+        "computed again": (_replaced("group_norm", _group_norm.group_norm), arguments),
+        "stored": (_replaced("group_norm", _without_own_gradient), arguments),
+    }
 
-    def with_the_sum(prior, x):
-        with mock.patch.object(unet, "_moments", unet._moments.fun):  # while it is traced
-            return _steps(prior, x)
 
-    return {"without": (_steps, arguments), "with": (with_the_sum, arguments)}
+def sums_of_gradients() -> Variants:
+    """Gradients of skip connections added up at each block, or wherever XLA wants to."""
+    arguments = (jr.load_prior("photo"), _image())
+    return {
+        "at each block": (_replaced("_add_up_gradient", unet._add_up_gradient), arguments),
+        "left to XLA": (_replaced("_add_up_gradient", lambda h: h), arguments),
+    }
 
 
 def attention() -> Variants:
@@ -244,6 +266,7 @@ LEVERS: dict[str, Callable[[], Variants]] = {
         unrolling,
         group_norm,
         group_norm_backward,
+        sums_of_gradients,
         attention,
         layout,
         blur,

@@ -142,7 +142,10 @@ def test_large_pictures_are_seen_by_tiles(run, tmp_path, prior):
     np.testing.assert_array_equal(large, restored(528, "--tile", 256))
     assert np.abs(large - restored(528, "--tile", 0)).max() > 0
     np.testing.assert_array_equal(restored(320), restored(320, "--tile", 0))
-    assert "tile is 4, expected at least 8" in run("restore", "y.png", "-o", "z.png", "--task", "denoising", "--tile", 4)[2]
+    assert (
+        "tile is 4, expected at least 8"
+        in run("restore", "y.png", "-o", "z.png", "--task", "denoising", "--tile", 4)[2]
+    )
 
 
 @pytest.mark.parametrize("method", ["dpps", "dps"])

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxrestore._conv import conv2d
+from jaxrestore._group_norm import group_norm
 from jaxrestore.priors import UNetConfig
 from jaxrestore.priors.network import abstract_params, apply_unet, init_params
-from jaxrestore.priors.unet import _moments
 
 SMALL = UNetConfig(model_channels=32, channel_mult=(1, 2), num_res_blocks=1)
 
@@ -164,21 +164,30 @@ def test_a_missing_class_label_is_refused():
         apply_unet(config, randomised(config), jnp.ones((1, 8, 8, 3)), jnp.ones(1))
 
 
-def test_moments_have_the_derivatives_of_their_formula_to_the_second_order():
-    """The shortcut in the first derivative must not be taken for a constant: gradients through samplers need both."""
+@pytest.mark.parametrize("silu", [True, False])
+def test_group_norm_has_the_derivatives_of_its_formula_to_the_second_order(silu):
+    """With respect to the image, gain and shift; the second order is what gradients through whole samplers need."""
+    rng = np.random.default_rng(0)
+    arguments = [jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((2, 3, 2, 4), (2, 4), (2, 4))]
+    weights = jnp.asarray(rng.standard_normal((2, 3, 2, 4)), jnp.float32)
 
-    def formula(pixels):
-        return pixels.mean(1), jnp.var(pixels, 1)
+    def formula(x, gain, shift):
+        grouped = x.reshape(2, 6, 2, 2)
+        mean, variance = (f(grouped, axis=(1, 3), keepdims=True) for f in (jnp.mean, jnp.var))
+        normed = ((grouped - mean) / jnp.sqrt(variance + 1e-3)).reshape(x.shape)
+        z = gain[:, None, None] * normed + shift[:, None, None]
+        return z / (1.0 + jnp.exp(-z)) if silu else z
 
-    def curved(moments):
-        def value(pixels):
-            means, variances = moments(pixels)
-            return jnp.sum(jnp.sin(means) + means * jnp.sqrt(variances + 0.1))
+    def ours(x, gain, shift):
+        return group_norm(x, gain, shift, 2, 1e-3, silu)
 
-        return value
-
-    pixels = jnp.asarray(np.random.default_rng(0).standard_normal((1, 6, 4)), jnp.float32)
-    for derivative in (jax.grad, jax.hessian, lambda f: jax.jacfwd(jax.grad(f))):
-        np.testing.assert_allclose(
-            derivative(curved(_moments))(pixels), derivative(curved(formula))(pixels), rtol=1e-5, atol=1e-6
-        )
+    np.testing.assert_allclose(ours(*arguments), formula(*arguments), rtol=1e-5, atol=1e-6)
+    first, second = (jax.grad(lambda *a, f=f: jnp.sum(weights * jnp.sin(f(*a))), (0, 1, 2)) for f in (ours, formula))
+    for found, expected in zip(first(*arguments), second(*arguments), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    chosen = [
+        jax.grad(lambda *a, g=g: sum(jnp.sum(jnp.cos(d)) for d in g(*a)), (0, 1, 2))(*arguments)
+        for g in (first, second)
+    ]
+    for found, expected in zip(*chosen, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
