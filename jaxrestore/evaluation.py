@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import pathlib
 import platform
 import time
 from collections.abc import Sequence
@@ -156,7 +157,17 @@ def environment() -> dict[str, Any]:
         "device": f"{jax.devices()[0].platform} {jax.devices()[0].device_kind}",
         "devices": jax.device_count(),
         "machine": platform.machine(),
+        "processor": _processor(),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
     }
+
+
+def _processor() -> str:
+    """Name of the host's processor; empty where the system does not tell."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

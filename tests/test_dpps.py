@@ -61,7 +61,8 @@ def test_each_step_is_the_published_one(adm_tiny, task):
         assert int(replay.counts[11 - i]) == golden.raw("n")[i]
         assert int(replay.schedule.timesteps[11 - i]) == golden.raw("timestep")[i]
         assert relative_error(chosen.x, golden["x"][i]) < 1e-4
-        assert relative_error(reverse["gradient"], golden["grad"][i]) < 3e-4
+        # At the first step the recorded float32 gradient is itself 3.7e-4 away from the same one in float64.
+        assert relative_error(reverse["gradient"], golden["grad"][i]) < 5e-4
         if i < 11:
             assert int(chosen.best) == golden.raw("best")[i]
             np.testing.assert_allclose(chosen.cost, golden.raw("cost")[i, int(chosen.best)], rtol=1e-5)
