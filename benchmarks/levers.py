@@ -20,6 +20,7 @@ import numpy as np
 import jaxrestore as jr
 from benchmarks import _run
 from jaxrestore import _group_norm
+from jaxrestore.evaluation import environment
 from jaxrestore.operators.blur import gaussian_kernel
 from jaxrestore.priors import NetworkPrior, UNetConfig, unet
 from jaxrestore.samplers.ancestral import ReverseStep
@@ -365,15 +366,13 @@ def main() -> None:
     file = _run.result_file("levers")
     cells = _run.read_cells("levers")
     for name in arguments.levers:
-        if name in LEVERS:
-            cells[name] = measure(LEVERS[name](), arguments.repeats)
-        else:
-            cells[name] = OTHER_LEVERS[name](arguments.repeats)
-        first = next(iter(cells[name].values()))["median_s"]
-        for variant, found in cells[name].items():
-            memory = f"{found['temporary_mb']:8.1f} MB" if "temporary_mb" in found else ""
-            ratio = found["median_s"] / first
-            print(f"{name:18s} {variant:36s} {1e3 * found['median_s']:9.2f} ms  {ratio:5.2f}  {memory}")
+        found = measure(LEVERS[name](), arguments.repeats) if name in LEVERS else OTHER_LEVERS[name](arguments.repeats)
+        cells[name] = {"revision": _run.revision(), "processor": environment()["processor"], "variants": found}
+        first = next(iter(found.values()))["median_s"]
+        for variant, costs in found.items():
+            memory = f"{costs['temporary_mb']:8.1f} MB" if "temporary_mb" in costs else ""
+            ratio = costs["median_s"] / first
+            print(f"{name:18s} {variant:36s} {1e3 * costs['median_s']:9.2f} ms  {ratio:5.2f}  {memory}")
         _run.write("levers", {"size": SIZE, "cells": cells})
     print(file)
 

@@ -2,11 +2,12 @@ import json
 
 import numpy as np
 import pytest
-from conftest import DATA
+from conftest import DATA, isotropic
 from test_priors import network
 
 import jaxrestore as jr
 from jaxrestore import cli, images
+from jaxrestore.cli.restore import _tiled
 
 PHOTO = np.random.default_rng(0).uniform(-0.9, 0.9, (32, 40, 3)).astype(np.float32)
 
@@ -130,22 +131,22 @@ def test_degrade_then_restore_a_picture(run, tmp_path, prior):
     assert images.load(tmp_path / "large.webp").shape == PHOTO.shape
 
 
-def test_large_pictures_are_seen_by_tiles(run, tmp_path, prior):
-    def restored(size, *tile):
-        images.save(tmp_path / "y.png", np.resize(PHOTO, (size, 16, 3)), overwrite=True)
-        words = ["restore", "y.png", "-o", "x.png", "--force", "--task", "denoising", *fast(prior), *tile]
-        code, _, error = run(*words)
-        assert code == 0, error
-        return images.load(tmp_path / "x.png")
+@pytest.mark.parametrize(
+    ("asked", "shape", "tile"),
+    [(None, (512, 512, 3), 0), (None, (8, 513, 3), 256), (0, (8, 513, 3), 0), (64, (32, 32, 3), 64)],
+)
+def test_large_pictures_are_seen_by_tiles_unless_asked_otherwise(asked, shape, tile):
+    seen = _tiled(isotropic(), asked, shape)
+    assert (seen.tile if isinstance(seen, jr.priors.TiledPrior) else 0) == tile
 
-    large = restored(528)
-    np.testing.assert_array_equal(large, restored(528, "--tile", 256))
-    assert np.abs(large - restored(528, "--tile", 0)).max() > 0
-    np.testing.assert_array_equal(restored(320), restored(320, "--tile", 0))
-    assert (
-        "tile is 4, expected at least 8"
-        in run("restore", "y.png", "-o", "z.png", "--task", "denoising", "--tile", 4)[2]
-    )
+
+def test_tiles_go_to_the_prior(run, tmp_path, prior):
+    images.save(tmp_path / "y.png", PHOTO)
+    words = ["restore", "y.png", "--task", "denoising", *fast(prior)]
+    for name, tile in (("whole.png", 0), ("tiles.png", 8)):
+        assert run(*words, "-o", name, "--tile", tile)[0] == 0
+    assert np.abs(images.load(tmp_path / "whole.png") - images.load(tmp_path / "tiles.png")).max() > 0
+    assert "tile is 4, expected at least 8" in run(*words, "-o", "z.png", "--tile", 4)[2]
 
 
 @pytest.mark.parametrize("method", ["dpps", "dps"])
