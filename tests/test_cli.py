@@ -33,7 +33,7 @@ def run(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def prior(tmp_path_factory):
-    return jr.save_prior(tmp_path_factory.mktemp("priors") / "tiny", network("edm"))
+    return jr.save_prior(tmp_path_factory.mktemp("priors") / "tiny", network("edm", channel_mult=(1,)))
 
 
 def fast(prior):

@@ -10,7 +10,9 @@ import sys
 import jax
 import numpy as np
 import pytest
+from test_priors import network
 
+import jaxrestore as jr
 from jaxrestore import images, parallel
 
 HERE = pathlib.Path(__file__).parent
@@ -68,9 +70,10 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _restore(source, out, *words: str) -> subprocess.Popen:
+def _restore(source, out, prior, *words: str) -> subprocess.Popen:
     command = [sys.executable, "-c", "from jaxrestore.cli import main; main()", "restore", str(source), "-o", str(out)]
-    options = ["--task", "super_resolution", "--set", "num_steps=2", "--set", "warmup_steps=2", "--quiet"]
+    options = ["--prior", str(prior), "--task", "super_resolution"]
+    options += ["--set", "num_steps=2", "--set", "warmup_steps=2", "--set", "learning_rate=0.1", "--quiet"]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen([*command, *options, *words], env=environment, stdout=subprocess.PIPE, text=True)
 
@@ -79,12 +82,13 @@ def test_two_processes_share_a_folder_and_go_on_after_a_stop(tmp_path):
     source, alone, together = tmp_path / "source", tmp_path / "alone", tmp_path / "together"
     for i in range(5):
         images.save(source / f"{i}.png", np.asarray(jax.random.uniform(jax.random.key(i), (8, 8, 3), minval=-1)))
-    assert _restore(source, alone).wait() == 0
+    prior = jr.save_prior(tmp_path / "prior", network("edm", channel_mult=(1,)))
+    assert _restore(source, alone, prior).wait() == 0
 
     def run(*words: str) -> list[list[str]]:
         port = _free_port()
         where = [f"{i}/2@127.0.0.1:{port}" for i in range(2)]
-        running = [_restore(source, together, "--distributed", w, *words) for w in where]
+        running = [_restore(source, together, prior, "--distributed", w, *words) for w in where]
         said = [process.communicate(timeout=300)[0] for process in running]
         assert [process.returncode for process in running] == [0, 0]
         return [

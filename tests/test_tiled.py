@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_priors import network
 
 import jaxrestore as jr
 from jaxrestore._pytree import pytree
@@ -77,16 +78,18 @@ def test_samplers_and_batches_take_tiles(method):
     np.testing.assert_allclose(tiled, whole, atol=1e-4)
 
 
-def test_memory_does_not_grow_with_the_image(adm_tiny):
+def test_memory_does_not_grow_with_the_image():
+    prior = network("edm")
+
     def temporary_bytes(prior, size):
         gradient = jax.jit(jax.grad(lambda x, prior: jnp.sum(jnp.square(prior.denoise(x, 1.0)))))
         compiled = gradient.lower(jax.ShapeDtypeStruct((size, size, 3), jnp.float32), prior).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
-    tiled = TiledPrior(adm_tiny, tile=32, overlap=8)
+    tiled = TiledPrior(prior, tile=32, overlap=8)
     small, large = temporary_bytes(tiled, 48), temporary_bytes(tiled, 160)
     assert large < small + 12 * 160 * 160 * 3 * 4  # a few images, but no further activations
-    assert temporary_bytes(adm_tiny, 160) > 5 * large
+    assert temporary_bytes(prior, 160) > 5 * large
 
 
 @pytest.mark.parametrize(
