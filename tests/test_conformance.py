@@ -124,16 +124,6 @@ class TestSamplers:
         assert state.index.dtype == jnp.int32
         assert batch_axes(state).index is None
 
-    @pytest.mark.parametrize("every", [2, 4])
-    def test_recording_shows_the_run_and_does_not_change_it(self, name, every):
-        recorded = SAMPLERS[name].sample(KEY, PRIOR, DEGRADATION, Y, record_every=every)
-        np.testing.assert_allclose(recorded.image, plain(name).image, atol=1e-5)
-        np.testing.assert_allclose(recorded.info.residual, plain(name).info.residual, rtol=1e-4)
-        np.testing.assert_array_equal(recorded.recording.index, np.arange(every, 7, every))
-        if 6 % every == 0:
-            np.testing.assert_array_equal(recorded.recording.x[-1], recorded.image)
-        assert recorded.recording.x0.shape == (6 // every, *SHAPE)
-
     def test_one_loop_whatever_the_number_of_steps(self, name):
         """The program does not grow with the number of steps; only the tables' digits and lengths differ."""
         factory = vars(jr)[name]
@@ -154,6 +144,20 @@ class TestSamplers:
             sample(KEY, PRIOR, DEGRADATION, jnp.zeros(SHAPE, jnp.uint8))
         with pytest.raises(ValueError, match="record_every is 7, expected at most num_steps = 6"):
             sample(KEY, PRIOR, DEGRADATION, Y, record_every=7)
+
+
+@pytest.mark.parametrize(("name", "every"), [("spgd", 2), ("spgd", 4), ("dpps", 4), ("reddiff", 3)])
+def test_recording_shows_the_run_and_does_not_change_it(name, every):
+    """The loop that all samplers share, with one of each kind of state."""
+    recorded = jax.jit(SAMPLERS[name].sample, static_argnames="record_every")(
+        KEY, PRIOR, DEGRADATION, Y, record_every=every
+    )
+    np.testing.assert_allclose(recorded.image, plain(name).image, atol=1e-5)
+    np.testing.assert_allclose(recorded.info.residual, plain(name).info.residual, rtol=1e-4)
+    np.testing.assert_array_equal(recorded.recording.index, np.arange(every, 7, every))
+    if 6 % every == 0:
+        np.testing.assert_array_equal(recorded.recording.x[-1], recorded.image)
+    assert recorded.recording.x0.shape == (6 // every, *SHAPE)
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -204,6 +208,7 @@ def test_priors_denoise_one_image_and_vmap(name, adm_tiny):
     prior = PRIORS[name] or adm_tiny
     assert isinstance(prior, jr.priors.Prior)
     x = jax.random.normal(KEY, (2, *SHAPE))
-    together = jax.jit(jax.vmap(lambda p, x: p.denoise(x, 0.5), in_axes=(None, 0)))(prior, x)
+    alone = jax.jit(lambda prior, x: prior.denoise(x, 0.5))
+    together = jax.jit(jax.vmap(alone, in_axes=(None, 0)))(prior, x)
     for i in range(2):
-        np.testing.assert_allclose(together[i], prior.denoise(x[i], 0.5), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(together[i], alone(prior, x[i]), rtol=1e-3, atol=1e-3)
