@@ -4,7 +4,9 @@ import pathlib
 import re
 
 import numpy as np
+import pytest
 from conftest import DATA
+from test_priors import network
 
 import jaxrestore as jr
 from convert_weights import bkse
@@ -14,7 +16,12 @@ from jaxrestore.perceptual import lpips_shapes, save_lpips
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 
-def test_snippets_run():
+@pytest.mark.parametrize("bundled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_snippets_run(bundled, monkeypatch):
+    """With the bundled prior as a reader would type it, or quicker, with a small network under its name."""
+    if not bundled:
+        prior = network("edm", channel_mult=(1,))
+        monkeypatch.setattr(jr, "load_prior", {"photo": prior}.__getitem__)
     names: dict = {}
     for snippet in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL):
         exec(compile(snippet, str(README), "exec"), names)

@@ -43,9 +43,8 @@ def test_training_learns_to_denoise(photographs, tmp_path):
     assert errors["0.5"] < 0.35  # the noise itself would leave 0.5
 
 
-@pytest.mark.parametrize("form", ["edm", "vp"])
-def test_a_run_in_two_sessions_equals_one(photographs, tmp_path, form):
-    config = dataclasses.replace(CONFIG, parametrization=form, num_steps=14)
+def test_a_run_in_two_sessions_equals_one(photographs, tmp_path):
+    config = dataclasses.replace(CONFIG, parametrization="vp", num_steps=14)  # the other tests train the EDM form
     whole = training.train(photographs, tmp_path / "whole", config)
 
     # The first session ends early by its time, as a kill would end it; its learning rate is that of the long run.
