@@ -7,27 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from conftest import isotropic
+from test_priors import network
 
 import jaxrestore as jr
 from jaxrestore import parallel
-from jaxrestore.priors import NetworkPrior, UNetConfig
-from jaxrestore.priors.network import abstract_params
 
 SHAPE = (16, 16, 3)
-CONFIG = UNetConfig(model_channels=32, channel_mult=(1,), num_res_blocks=1, attention_resolutions=(1,))
-
-
-def network() -> NetworkPrior:
-    """A small network with no zero weights, in the form that takes all noise away from what it does not know."""
-    rng = np.random.default_rng(0)
-    params = {n: jnp.asarray(0.03 * rng.standard_normal(a.shape), a.dtype) for n, a in abstract_params(CONFIG).items()}
-    return NetworkPrior(params, config=CONFIG, parametrization="edm")
 
 
 def main(out: str) -> None:
     """Restore the same images on one device and on eight, in the ways that the tests compare."""
     key, found = jax.random.key(0), {}
-    mesh, prior = parallel.batch_mesh(), network()
+    mesh, prior = parallel.batch_mesh(), network("edm", channel_mult=(1,), attention_resolutions=(1,))
     blur = jr.Degradation(jr.operators.GaussianBlur(SHAPE, 5, 1.0), jr.GaussianNoise(0.05))
     ys = np.asarray(jax.random.uniform(jax.random.key(1), (11, *SHAPE), minval=-1))
 

@@ -47,7 +47,7 @@ def test_a_batch_is_its_images_and_the_code_matters(params):
     code = jr.operators.random_blur_code(key_code, SHAPE, params)
     operator = jr.operators.NonlinearBlur(SHAPE, params, code)
     apply = jax.jit(lambda operator, x: operator(x))
-    batched = jax.jit(jax.vmap(operator))(x)
+    batched = jax.jit(jax.vmap(apply, in_axes=(None, 0)))(operator, x)
     np.testing.assert_allclose(batched[1], apply(operator, x[1]), atol=1e-6)
     other = jr.operators.NonlinearBlur(SHAPE, params, -code)
     assert relative_error(apply(other, x[1]), batched[1]) > 1e-6
