@@ -1,6 +1,7 @@
 """Shared pieces: golden numbers, and small priors."""
 
 import atexit
+import dataclasses
 import json
 import os
 import pathlib
@@ -17,6 +18,7 @@ import pytest
 import jaxrestore as jr
 from convert_weights.guided_diffusion import convert
 from jaxrestore.priors import GaussianMixture, NetworkPrior, UNetConfig
+from jaxrestore.priors.network import abstract_params, apply_unet
 
 # Compilation dominates single examples here, so no deadline; the same examples every time.
 hypothesis.settings.register_profile("jaxrestore", deadline=None, max_examples=15, derandomize=True)
@@ -44,6 +46,30 @@ ADM_TINY = UNetConfig(
     attention_resolutions=(2,),
     num_head_channels=16,
 )
+
+
+SMALL = UNetConfig(model_channels=32, channel_mult=(1, 2), num_res_blocks=1)
+run_unet = jax.jit(apply_unet, static_argnums=0)  # eager, each of its operations would be compiled alone
+
+
+def randomised(config: UNetConfig, seed: int = 0) -> dict[str, jax.Array]:
+    """Parameters without the zeros that published initialisations start from, which would hide half of the network."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: jnp.asarray(0.1 * rng.standard_normal(a.shape) + (name.endswith("scale")), jnp.float32)
+        for name, a in abstract_params(config).items()
+    }
+
+
+def network(parametrization="vp", **fields) -> NetworkPrior:
+    """A small network with random parameters, `fields` of its configuration changed."""
+    config = dataclasses.replace(SMALL, **fields)
+    return NetworkPrior(randomised(config), config=config, parametrization=parametrization)
+
+
+def smallest_network(**fields) -> NetworkPrior:
+    """Of one resolution, for tests of what surrounds a network."""
+    return network("edm", channel_mult=(1,), **fields)
 
 
 class Golden:

@@ -6,8 +6,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from conftest import isotropic
-from test_priors import network
+from conftest import isotropic, smallest_network
 
 import jaxrestore as jr
 from jaxrestore import parallel
@@ -18,7 +17,7 @@ SHAPE = (16, 16, 3)
 def main(out: str) -> None:
     """Restore the same images on one device and on eight, in the ways that the tests compare."""
     key, found = jax.random.key(0), {}
-    mesh, prior = parallel.batch_mesh(), network("edm", channel_mult=(1,), attention_resolutions=(1,))
+    mesh, prior = parallel.batch_mesh(), smallest_network(attention_resolutions=(1,))
     blur = jr.Degradation(jr.operators.GaussianBlur(SHAPE, 5, 1.0), jr.GaussianNoise(0.05))
     ys = np.asarray(jax.random.uniform(jax.random.key(1), (11, *SHAPE), minval=-1))
 

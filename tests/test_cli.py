@@ -2,8 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import DATA, isotropic
-from test_priors import network
+from conftest import DATA, isotropic, smallest_network
 
 import jaxrestore as jr
 from jaxrestore import cli, images
@@ -33,7 +32,7 @@ def run(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def prior(tmp_path_factory):
-    return jr.save_prior(tmp_path_factory.mktemp("priors") / "tiny", network("edm", channel_mult=(1,)))
+    return jr.save_prior(tmp_path_factory.mktemp("priors") / "tiny", smallest_network())
 
 
 def fast(prior):

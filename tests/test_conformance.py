@@ -146,9 +146,13 @@ class TestSamplers:
             sample(KEY, PRIOR, DEGRADATION, Y, record_every=7)
 
 
-@pytest.mark.parametrize(("name", "every"), [("spgd", 2), ("spgd", 4), ("dpps", 4), ("reddiff", 3)])
+RECORDED = [("spgd", 2), ("spgd", 4), ("dpps", 4), ("reddiff", 3)]  # one of each kind of state
+REST = [pytest.param(name, 2, marks=pytest.mark.slow) for name in SAMPLERS if name not in dict(RECORDED)]
+
+
+@pytest.mark.parametrize(("name", "every"), [*RECORDED, *REST])
 def test_recording_shows_the_run_and_does_not_change_it(name, every):
-    """The loop that all samplers share, with one of each kind of state."""
+    """The loop that all samplers share."""
     recorded = jax.jit(SAMPLERS[name].sample, static_argnames="record_every")(
         KEY, PRIOR, DEGRADATION, Y, record_every=every
     )

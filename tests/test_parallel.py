@@ -10,7 +10,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from test_priors import network
+from conftest import smallest_network
 
 import jaxrestore as jr
 from jaxrestore import images, parallel
@@ -82,7 +82,7 @@ def test_two_processes_share_a_folder_and_go_on_after_a_stop(tmp_path):
     source, alone, together = tmp_path / "source", tmp_path / "alone", tmp_path / "together"
     for i in range(5):
         images.save(source / f"{i}.png", np.asarray(jax.random.uniform(jax.random.key(i), (8, 8, 3), minval=-1)))
-    prior = jr.save_prior(tmp_path / "prior", network("edm", channel_mult=(1,)))
+    prior = jr.save_prior(tmp_path / "prior", smallest_network())
     assert _restore(source, alone, prior).wait() == 0
 
     def run(*words: str) -> list[list[str]]:

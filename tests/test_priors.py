@@ -5,19 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import random_mixture
-from test_unet import SMALL, randomised, run_unet
+from conftest import network, random_mixture, run_unet
 
 import jaxrestore as jr
 from jaxrestore import schedules
-from jaxrestore.priors import NetworkPrior, PriorError
+from jaxrestore.priors import PriorError
 from jaxrestore.priors.checkpoint import cast_params
 from jaxrestore.priors.mixture import dense_matrix
-
-
-def network(parametrization="vp", **fields) -> NetworkPrior:
-    config = dataclasses.replace(SMALL, **fields)
-    return NetworkPrior(randomised(config), config=config, parametrization=parametrization)
 
 
 class TestNetworkPrior:

@@ -5,8 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import DATA
-from test_priors import network
+from conftest import DATA, smallest_network
 
 import jaxrestore as jr
 from convert_weights import bkse
@@ -20,7 +19,7 @@ README = pathlib.Path(__file__).parent.parent / "README.md"
 def test_snippets_run(bundled, monkeypatch):
     """With the bundled prior as a reader would type it, or quicker, with a small network under its name."""
     if not bundled:
-        prior = network("edm", channel_mult=(1,))
+        prior = smallest_network()
         monkeypatch.setattr(jr, "load_prior", {"photo": prior}.__getitem__)
     names: dict = {}
     for snippet in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL):

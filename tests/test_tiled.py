@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_priors import network
+from conftest import network
 
 import jaxrestore as jr
 from jaxrestore._pytree import pytree

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import isotropic
 
 from jaxrestore import images, training
 from jaxrestore.priors import UNetConfig
@@ -43,8 +44,9 @@ def test_training_learns_to_denoise(photographs, tmp_path):
     assert errors["0.5"] < 0.35  # the noise itself would leave 0.5
 
 
-def test_a_run_in_two_sessions_equals_one(photographs, tmp_path):
-    config = dataclasses.replace(CONFIG, parametrization="vp", num_steps=14)  # the other tests train the EDM form
+@pytest.mark.parametrize("parametrization", ["vp", pytest.param("edm", marks=pytest.mark.slow)])
+def test_a_run_in_two_sessions_equals_one(photographs, tmp_path, parametrization):
+    config = dataclasses.replace(CONFIG, parametrization=parametrization, num_steps=14)
     whole = training.train(photographs, tmp_path / "whole", config)
 
     # The first session ends early by its time, as a kill would end it; its learning rate is that of the long run.
@@ -150,8 +152,6 @@ def test_photographs_smaller_than_a_crop_are_refused(tmp_path):
 
 def test_validation_is_exact_for_a_denoiser_that_is_known(photographs):
     """A prior that returns its input has an error of sigma."""
-    from conftest import isotropic
-
     prior = isotropic((16, 16, 3), variance=1e12)
     errors = training.validate(prior, photographs, size=16)
     np.testing.assert_allclose([errors["0.1"], errors["2"]], [0.1, 2.0], rtol=0.05)

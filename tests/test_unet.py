@@ -5,26 +5,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ADM_TINY, Golden, relative_error
+from conftest import ADM_TINY, SMALL, Golden, randomised, relative_error, run_unet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxrestore._conv import conv2d
 from jaxrestore._group_norm import group_norm
 from jaxrestore.priors import UNetConfig
-from jaxrestore.priors.network import abstract_params, apply_unet, init_params
-
-SMALL = UNetConfig(model_channels=32, channel_mult=(1, 2), num_res_blocks=1)
-run_unet = jax.jit(apply_unet, static_argnums=0)  # eager, each of its operations would be compiled alone
-
-
-def randomised(config, seed=0):
-    """Parameters without the zeros that published initialisations start from, which would hide half of the network."""
-    rng = np.random.default_rng(seed)
-    return {
-        name: jnp.asarray(0.1 * rng.standard_normal(a.shape) + (name.endswith("scale")), jnp.float32)
-        for name, a in abstract_params(config).items()
-    }
+from jaxrestore.priors.network import apply_unet, init_params
 
 
 def test_output_and_input_gradient_are_the_published_ones(adm_tiny):
