@@ -8,6 +8,7 @@ of their operators.
 """
 
 import dataclasses
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -108,10 +109,18 @@ def build_sampler(method: str, settings: Mapping[str, Any]) -> Sampler:
 
     `self_ensemble` is the number of mirrored copies that each evaluation of the prior averages, `mean_of` that of the
     runs whose mean is the answer (see `Sampler.with_self_ensemble` and `Sampler.mean_of`); both are 1 by default.
+
+    Raises:
+      ValueError: If the method is unknown, or a value is out of range.
+      TypeError: If the method has no such setting.
     """
     _checks.one_of("method", method, tuple(METHODS))
+    factory = METHODS[method]
+    known = (*inspect.signature(factory).parameters, *SHARED_SETTINGS)
+    if unknown := set(settings) - set(known):
+        raise TypeError(f"{method} has no setting {', '.join(sorted(unknown))}; it takes {', '.join(known)}")
     own = {name: value for name, value in settings.items() if name not in SHARED_SETTINGS}
-    sampler = METHODS[method](**own).with_self_ensemble(settings.get("self_ensemble", 1))
+    sampler = factory(**own).with_self_ensemble(settings.get("self_ensemble", 1))
     return sampler.mean_of(settings.get("mean_of", 1))
 
 
@@ -148,6 +157,7 @@ class Task:
 
         Raises:
           ValueError: If method or set is unknown, or the method cannot do this task.
+          TypeError: If the method has no such setting.
         """
         return build_sampler(method, {**self.for_method(method, settings), **overrides})
 

@@ -67,6 +67,11 @@ def test_options_reach_the_operator_and_the_key_draws_the_mask():
         (lambda: jr.task("denoising", image_shape=SHAPE, noise_std=-1.0), ValueError, "noise_std is -1.0"),
         (lambda: jr.task("denoising", image_shape=SHAPE).sampler("magic"), ValueError, "method is 'magic'"),
         (lambda: jr.task("denoising", image_shape=SHAPE).sampler("spgd", "best"), ValueError, "settings is 'best'"),
+        (
+            lambda: jr.task("denoising", image_shape=SHAPE).sampler("dps", num_step=3),
+            TypeError,
+            "dps has no setting num_step; it takes num_steps, .*, self_ensemble, mean_of",
+        ),
     ],
 )
 def test_bad_input_is_refused(call, error, message):
