@@ -15,7 +15,7 @@ import argparse
 import pathlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,48 +30,62 @@ NUM_SAMPLES = {8: 500, 80: 500, 800: 100}  # by dimension
 NUM_SLICES = 500
 TUNING_PROBLEMS, PROBLEMS = (0, 10), (1, 2, 3)  # seeds
 
-# method -> (factory of one setting, name of the setting, values)
-METHODS: dict[str, tuple[Callable[..., jr.Sampler], str, tuple[float, ...]]] = {
-    "spgd": (
-        lambda v: jr.spgd(num_steps=100, warmup_steps=5, learning_rate=v, sigma_min=0.005, sigma_max=20.0),
-        "learning_rate",
-        (0.03, 0.1, 0.3, 0.6, 0.9, 1.4),
-    ),
-    "spgd, no momentum": (
-        lambda v: jr.spgd(
-            num_steps=100, warmup_steps=5, learning_rate=v, sigma_min=0.005, sigma_max=20.0, momentum=0.0
-        ),
-        "learning_rate",
-        (0.03, 0.1, 0.3, 0.6, 0.9, 1.4),
-    ),
-    "dps": (lambda v: jr.dps(num_steps=500, scale=v), "scale", (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
-    "dpps": (lambda v: jr.dpps(num_steps=500, scale=v), "scale", (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
-    "diffpir": (
-        lambda v: jr.diffpir(num_steps=100, zeta=1.0, strength=v),
-        "strength",
-        (0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
-    ),
-    "ddnm": (lambda v: jr.ddnm(num_steps=100, eta=v), "eta", (0.2, 0.5, 0.7, 0.85, 1.0)),
-    "ddrm": (lambda v: jr.ddrm(num_steps=100, eta=v), "eta", (0.2, 0.5, 0.7, 0.85, 1.0)),
-    "pigdm": (lambda v: jr.pigdm(num_steps=100, scale=v), "scale", (0.6, 1.0, 1.5, 2.0, 3.0, 5.0)),
-    "mmps": (lambda v: jr.mmps(num_steps=100, solver_steps=4, scale=v), "scale", (0.8, 1.0, 1.2, 1.5, 2.0)),
-    "daps": (
-        lambda v: jr.daps(
-            num_steps=50,
-            ode_steps=5,
-            langevin_steps=100,
-            learning_rate=0.1 * v**2,
-            tau=v,
-            sigma_max=20.0,
+
+class Method(NamedTuple):
+    factory: Callable[..., jr.Sampler]  # of the setting's value
+    setting: str
+    values: tuple[float, ...]  # to choose from
+    evaluations: int  # of the network; what MMPS's inner solver adds is not counted
+
+
+def _spgd(warmup_steps: int = 5, momentum: float = 0.9) -> Method:
+    def factory(value) -> jr.Sampler:
+        return jr.spgd(
+            num_steps=100,
+            warmup_steps=warmup_steps,
+            learning_rate=value,
+            momentum=momentum,
             sigma_min=0.005,
-        ),
-        "tau",
-        (0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
+            sigma_max=20.0,
+        )
+
+    return Method(factory, "learning_rate", (0.1, 0.3, 0.6, 0.9, 1.4, 1.9), 100 * warmup_steps)  # stable below 2
+
+
+def _daps(value) -> jr.Sampler:
+    # The published numbers of steps, and the published ratio of the rate to tau squared.
+    return jr.daps(
+        num_steps=200,
+        ode_steps=5,
+        langevin_steps=100,
+        learning_rate=value**2,
+        tau=value,
+        sigma_max=20.0,
+        sigma_min=0.005,
+    )
+
+
+METHODS: dict[str, Method] = {
+    "spgd": _spgd(),
+    "spgd, no momentum": _spgd(momentum=0.0),
+    "spgd, 20 warm-up steps": _spgd(warmup_steps=20),
+    "dps": Method(lambda v: jr.dps(num_steps=500, scale=v), "scale", (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0), 500),
+    "dpps": Method(lambda v: jr.dpps(num_steps=500, scale=v), "scale", (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0), 500),
+    "diffpir": Method(
+        lambda v: jr.diffpir(num_steps=100, zeta=1.0, strength=v), "strength", (0.01, 0.03, 0.1, 0.3, 1.0, 3.0), 100
     ),
-    "reddiff": (
+    "ddnm": Method(lambda v: jr.ddnm(num_steps=100, eta=v), "eta", (0.05, 0.1, 0.2, 0.5, 0.7, 1.0), 100),
+    "ddrm": Method(lambda v: jr.ddrm(num_steps=100, eta=v), "eta", (0.2, 0.5, 0.7, 0.85, 1.0), 100),
+    "pigdm": Method(lambda v: jr.pigdm(num_steps=100, scale=v), "scale", (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0), 100),
+    "mmps": Method(
+        lambda v: jr.mmps(num_steps=100, solver_steps=4, scale=v), "scale", (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 6.0), 100
+    ),
+    "daps": Method(_daps, "tau", (0.003, 0.01, 0.03, 0.1), 1000),
+    "reddiff": Method(
         lambda v: jr.reddiff(num_steps=500, strength=v, learning_rate=0.02),
         "strength",
         (0.003, 0.01, 0.03, 0.1, 0.25, 1.0),
+        500,
     ),
 }
 
@@ -141,7 +155,7 @@ class Truth:
 
 def measure(method: str, dimension: int, noise: float, truth: Truth) -> dict[str, Any]:
     """One cell: choose the setting on some problems, average over others."""
-    factory, setting, values = METHODS[method]
+    factory, setting, values, evaluations = METHODS[method]
 
     @jax.jit
     def run(value, keys, prior, degradation, y):
@@ -158,7 +172,14 @@ def measure(method: str, dimension: int, noise: float, truth: Truth) -> dict[str
     trials = {v: np.mean([score(v, seed)["sliced_wasserstein"] for seed in TUNING_PROBLEMS]) for v in values}
     best = min(trials, key=lambda v: trials[v])
     scores = [score(best, seed) for seed in PROBLEMS]
-    return {"setting": setting, "value": best, **_mean(scores), "seconds": time.perf_counter() - started}
+    return {
+        "setting": setting,
+        "value": best,
+        "values": values,
+        "evaluations": evaluations,
+        **_mean(scores),
+        "seconds": time.perf_counter() - started,
+    }
 
 
 def floor(dimension: int, noise: float, truth: Truth) -> dict[str, Any]:
@@ -167,7 +188,12 @@ def floor(dimension: int, noise: float, truth: Truth) -> dict[str, Any]:
     for seed in PROBLEMS:
         _, _, _, posterior, (first, second) = truth(seed, dimension, noise)
         scores.append(compare(second, first, posterior))
-    return {"setting": "", "value": None, **_mean(scores), "seconds": 0.0}
+    return {"setting": "", "value": None, "evaluations": 0, **_mean(scores), "seconds": 0.0}
+
+
+def _is_measured(method: str, cell: dict[str, Any] | None) -> bool:
+    """Whether a cell is there, and chosen among the values that are asked for now."""
+    return cell is not None and (method == "exact" or tuple(cell["values"]) == METHODS[method].values)
 
 
 def _mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -190,16 +216,13 @@ def main() -> None:
         for noise in arguments.noises:
             for method in ["exact", *arguments.methods]:
                 label = f"{dimension}/{noise:g}/{method}"
-                if label in cells or time.monotonic() - started > 60 * arguments.minutes:
+                if _is_measured(method, cells.get(label)) or time.monotonic() - started > 60 * arguments.minutes:
                     continue
                 cells[label] = (
                     floor(dimension, noise, truth) if method == "exact" else measure(method, dimension, noise, truth)
                 )
-                print(
-                    label,
-                    {k: v if isinstance(v, str) else round(v or 0, 3) for k, v in cells[label].items()},
-                    flush=True,
-                )
+                cell = cells[label]
+                print(f"{label}: {cell['setting']} {cell['value']}, {cell['sliced_wasserstein']:.3f}", flush=True)
                 _run.write(
                     "posterior",
                     {"num_samples": NUM_SAMPLES, "problems": len(PROBLEMS), "dtype": "float32", "cells": cells},
@@ -212,13 +235,15 @@ def main() -> None:
 def table(cells: dict[str, Any]) -> str:
     """Sliced Wasserstein distance by method, and the spread of the samples over the posterior's."""
     columns = sorted({tuple(label.split("/")[:2]) for label in cells}, key=lambda c: (int(c[0]), float(c[1])))
-    methods = list(dict.fromkeys(label.split("/")[2] for label in cells))
+    measured = {label.split("/")[2] for label in cells}
+    methods = [m for m in ("exact", *METHODS) if m in measured]
     head = " | ".join(f"D={d}, s={n}" for d, n in columns)
-    lines = [f"| method | {head} |", "|---|" + "---|" * len(columns)]
+    lines = [f"| method | evaluations | {head} |", "|---|---|" + "---|" * len(columns)]
     for method in methods:
         found = [cells.get(f"{d}/{n}/{method}") for d, n in columns]
         shown = [f"{c['sliced_wasserstein']:.2f} ({c['spread']:.2f})" if c else "" for c in found]
-        lines.append(f"| {method} | {' | '.join(shown)} |")
+        evaluations = METHODS[method].evaluations if method in METHODS else ""
+        lines.append(f"| {method} | {evaluations} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
 
@@ -232,7 +257,7 @@ def draw(cells: dict[str, Any], path: pathlib.Path) -> None:
     parts = [label.split("/") for label in cells]
     dimensions = sorted({int(p[0]) for p in parts})
     noises = sorted({float(p[1]) for p in parts})
-    methods = list(dict.fromkeys(p[2] for p in parts))
+    methods = [m for m in ("exact", *METHODS) if m in {p[2] for p in parts}]
     figure, axes = plt.subplots(1, len(dimensions), figsize=(4.2 * len(dimensions), 3.6), squeeze=False, sharey=True)
     for axis, dimension in zip(axes[0], dimensions, strict=True):
         for i, method in enumerate(methods):

@@ -2,14 +2,18 @@
 
 import json
 import sys
+from collections.abc import Callable
 
 import jax
 import numpy as np
 import pytest
 
+import jaxrestore as jr
 from benchmarks import __main__ as suite
 from benchmarks import _run, large_image, levers, networks, posterior, render
 from benchmarks.cases import CASES
+from jaxrestore._pytree import pytree, static
+from jaxrestore.priors._base import predict_from_denoiser
 
 
 @pytest.fixture
@@ -100,3 +104,46 @@ def test_sliced_wasserstein_is_that_of_shifted_gaussians():
     shift = np.full(8, 0.5)
     assert posterior.sliced_wasserstein(samples, samples) == 0
     assert posterior.sliced_wasserstein(samples, samples + shift) == pytest.approx(0.5, rel=0.1)
+
+
+def test_a_cell_of_the_posterior_benchmark_is_measured_again_for_other_values(results, monkeypatch, capsys):
+    monkeypatch.setattr(posterior, "NUM_SAMPLES", {8: 20})
+    monkeypatch.setattr(posterior, "PROBLEMS", (1,))
+    monkeypatch.setattr(posterior, "TUNING_PROBLEMS", (0,))
+    words = ("--dimensions", "8", "--noises", "0.1", "--methods", "ddnm")
+    for values in ((0.2,), (0.2, 0.9)):
+        monkeypatch.setitem(posterior.METHODS, "ddnm", posterior.METHODS["ddnm"]._replace(values=values))
+        run(monkeypatch, posterior, *words)
+        cells = json.loads((results / "posterior-cpu.json").read_text())["cells"]
+        assert cells["8/0.1/ddnm"]["values"] == list(values)
+    assert cells["8/0.1/exact"]["spread"] == pytest.approx(1.0, abs=0.5)
+    monkeypatch.setattr(posterior, "measure", None)  # which nothing calls when all cells are there
+    run(monkeypatch, posterior, *words)
+    assert "| ddnm | 100 |" in capsys.readouterr().out
+
+
+@pytree
+class Counting:
+    """A prior that counts how often it is asked."""
+
+    prior: jr.priors.GaussianMixture
+    count: Callable[[], None] = static()
+
+    def denoise(self, x, sigma):
+        jax.debug.callback(self.count)
+        return self.prior.denoise(x, sigma)
+
+    def predict(self, x_t, t, schedule):
+        return predict_from_denoiser(self.denoise, x_t, t, schedule)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", posterior.METHODS)
+def test_stated_evaluations_are_those_that_are_made(name):
+    asked = []
+    method = posterior.METHODS[name]
+    mixture, degradation, y = posterior.problem(1, 8, 0.1)
+    prior = Counting(mixture, count=lambda: asked.append(1))
+    jax.jit(method.factory(method.values[0]).sample)(jax.random.key(0), prior, degradation, y)
+    jax.effects_barrier()
+    assert len(asked) == method.evaluations
