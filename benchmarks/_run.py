@@ -1,7 +1,9 @@
 """What the benchmarks share: fair timing and result files."""
 
 import datetime
+import inspect
 import json
+import math
 import pathlib
 import statistics
 import subprocess
@@ -16,6 +18,7 @@ from jaxrestore import images
 from jaxrestore._files import replacing
 from jaxrestore.cli._shared import centre
 from jaxrestore.evaluation import environment
+from jaxrestore.tasks import METHODS, SHARED_SETTINGS
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 
@@ -62,6 +65,13 @@ def load_centres(
         raise SystemExit(f"no picture of {folder} has {size} pixels each way; lower --size")
     kept = kept[:pictures]
     return [path for path, _ in kept], np.stack([picture for _, picture in kept])
+
+
+def network_evaluations(method: str, settings: Mapping[str, Any]) -> int:
+    """Evaluations of the prior for one picture; where gradients pass it, each costs about twice as much."""
+    defaults = {n: p.default for n, p in inspect.signature(METHODS[method]).parameters.items()}
+    counts = ("num_steps", "warmup_steps", "ode_steps", *SHARED_SETTINGS)
+    return math.prod({**defaults, **settings}.get(name, 1) for name in counts)
 
 
 def result_file(name: str) -> pathlib.Path:

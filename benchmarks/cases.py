@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 import jaxrestore as jr
+from benchmarks import _run
 from jaxrestore.samplers._base import batch_axes
 from jaxrestore.tasks import METHODS
 
@@ -99,7 +100,7 @@ def _sampler(size: int, turns: int, *, method: str, settings: Mapping[str, Any])
         keys = jax.random.split(jax.random.key(0), len(y))
         return jax.vmap(lambda key, y: sampler.sample(key, prior, given, y).image)(keys, y)
 
-    evaluations = settings["num_steps"] * settings.get("warmup_steps", 1)
+    evaluations = _run.network_evaluations(method, settings)
     words = ", ".join(f"{k}={v}" for k, v in settings.items())
     return Case(run, 1, evaluations, evaluations, f"whole {method} sampler, {words}")
 

@@ -14,7 +14,7 @@ Each method's most important setting is chosen among a few values on two problem
 import argparse
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +23,7 @@ import numpy as np
 
 import jaxrestore as jr
 from benchmarks import _run
+from jaxrestore.tasks import METHODS
 
 SCALE = 1 / 20  # of the published units
 MEASURED = 4
@@ -32,60 +33,50 @@ TUNING_PROBLEMS, PROBLEMS = (0, 10), (1, 2, 3)  # seeds
 
 
 class Method(NamedTuple):
-    factory: Callable[..., jr.Sampler]  # of the setting's value
-    setting: str
+    sampler: str  # of `jaxrestore.tasks.METHODS`
+    setting: str  # the one that is chosen
     values: tuple[float, ...]  # to choose from
-    evaluations: int  # of the network; what MMPS's inner solver adds is not counted
+    settings: Mapping[str, Any]  # the others
+    tied: Callable[[Any], Mapping[str, Any]] = lambda value: {}  # those that move with it
+
+    def build(self, value: Any) -> jr.Sampler:
+        """The sampler with a value of the setting."""
+        return METHODS[self.sampler](**self.settings, **self.tied(value), **{self.setting: value})
+
+    @property
+    def evaluations(self) -> int:
+        """Of the network; what MMPS's inner solver adds is not counted."""
+        return _run.network_evaluations(self.sampler, self.settings)
 
 
-def _spgd(warmup_steps: int = 5, momentum: float = 0.9) -> Method:
-    def factory(value) -> jr.Sampler:
-        return jr.spgd(
-            num_steps=100,
-            warmup_steps=warmup_steps,
-            learning_rate=value,
-            momentum=momentum,
-            sigma_min=0.005,
-            sigma_max=20.0,
-        )
-
-    return Method(factory, "learning_rate", (0.1, 0.3, 0.6, 0.9, 1.4, 1.9), 100 * warmup_steps)  # stable below 2
-
-
-def _daps(value) -> jr.Sampler:
-    # The published numbers of steps, and the published ratio of the rate to tau squared.
-    return jr.daps(
-        num_steps=200,
-        ode_steps=5,
-        langevin_steps=100,
-        learning_rate=value**2,
-        tau=value,
-        sigma_max=20.0,
-        sigma_min=0.005,
-    )
-
-
-METHODS: dict[str, Method] = {
-    "spgd": _spgd(),
-    "spgd, no momentum": _spgd(momentum=0.0),
-    "spgd, 20 warm-up steps": _spgd(warmup_steps=20),
-    "dps": Method(lambda v: jr.dps(num_steps=500, scale=v), "scale", (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0), 500),
-    "dpps": Method(lambda v: jr.dpps(num_steps=500, scale=v), "scale", (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0), 500),
-    "diffpir": Method(
-        lambda v: jr.diffpir(num_steps=100, zeta=1.0, strength=v), "strength", (0.01, 0.03, 0.1, 0.3, 1.0, 3.0), 100
+_EDM = {"sigma_min": 0.005, "sigma_max": 20.0}
+_SPGD = Method(
+    "spgd",
+    "learning_rate",
+    (0.1, 0.3, 0.6, 0.9, 1.4, 1.9),  # stable below 2
+    {"num_steps": 100, "warmup_steps": 5, **_EDM},
+)
+_SCALES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+COMPARED: dict[str, Method] = {
+    "spgd": _SPGD,
+    "spgd, no momentum": _SPGD._replace(settings={**_SPGD.settings, "momentum": 0.0}),
+    "spgd, 20 warm-up steps": _SPGD._replace(settings={**_SPGD.settings, "warmup_steps": 20}),
+    "dps": Method("dps", "scale", _SCALES, {"num_steps": 500}),
+    "dpps": Method("dpps", "scale", _SCALES, {"num_steps": 500}),
+    "diffpir": Method("diffpir", "strength", (0.01, 0.03, 0.1, 0.3, 1.0, 3.0), {"num_steps": 100, "zeta": 1.0}),
+    "ddnm": Method("ddnm", "eta", (0.05, 0.1, 0.2, 0.5, 0.7, 1.0), {"num_steps": 100}),
+    "ddrm": Method("ddrm", "eta", (0.2, 0.5, 0.7, 0.85, 1.0), {"num_steps": 100}),
+    "pigdm": Method("pigdm", "scale", (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0), {"num_steps": 100}),
+    "mmps": Method("mmps", "scale", (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 6.0), {"num_steps": 100, "solver_steps": 4}),
+    "daps": Method(
+        "daps",
+        "tau",
+        (0.003, 0.01, 0.03, 0.1),
+        {"num_steps": 200, "ode_steps": 5, "langevin_steps": 100, **_EDM},
+        tied=lambda tau: {"learning_rate": tau**2},  # the published ratio
     ),
-    "ddnm": Method(lambda v: jr.ddnm(num_steps=100, eta=v), "eta", (0.05, 0.1, 0.2, 0.5, 0.7, 1.0), 100),
-    "ddrm": Method(lambda v: jr.ddrm(num_steps=100, eta=v), "eta", (0.2, 0.5, 0.7, 0.85, 1.0), 100),
-    "pigdm": Method(lambda v: jr.pigdm(num_steps=100, scale=v), "scale", (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0), 100),
-    "mmps": Method(
-        lambda v: jr.mmps(num_steps=100, solver_steps=4, scale=v), "scale", (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 6.0), 100
-    ),
-    "daps": Method(_daps, "tau", (0.003, 0.01, 0.03, 0.1), 1000),
     "reddiff": Method(
-        lambda v: jr.reddiff(num_steps=500, strength=v, learning_rate=0.02),
-        "strength",
-        (0.003, 0.01, 0.03, 0.1, 0.25, 1.0),
-        500,
+        "reddiff", "strength", (0.003, 0.01, 0.03, 0.1, 0.25, 1.0), {"num_steps": 500, "learning_rate": 0.02}
     ),
 }
 
@@ -155,11 +146,11 @@ class Truth:
 
 def measure(method: str, dimension: int, noise: float, truth: Truth) -> dict[str, Any]:
     """One cell: choose the setting on some problems, average over others."""
-    factory, setting, values, evaluations = METHODS[method]
+    chosen = COMPARED[method]
 
     @jax.jit
     def run(value, keys, prior, degradation, y):
-        sample = factory(value).sample
+        sample = chosen.build(value).sample
         return jax.lax.map(lambda key: sample(key, prior, degradation, y).image, keys, batch_size=100)
 
     def score(value: float, seed: int) -> dict[str, float]:
@@ -169,14 +160,14 @@ def measure(method: str, dimension: int, noise: float, truth: Truth) -> dict[str
         return compare(images, exact[0], posterior)
 
     started = time.perf_counter()
-    trials = {v: np.mean([score(v, seed)["sliced_wasserstein"] for seed in TUNING_PROBLEMS]) for v in values}
+    trials = {v: np.mean([score(v, seed)["sliced_wasserstein"] for seed in TUNING_PROBLEMS]) for v in chosen.values}
     best = min(trials, key=lambda v: trials[v])
     scores = [score(best, seed) for seed in PROBLEMS]
     return {
-        "setting": setting,
+        "setting": chosen.setting,
         "value": best,
-        "values": values,
-        "evaluations": evaluations,
+        "values": chosen.values,
+        "evaluations": chosen.evaluations,
         **_mean(scores),
         "seconds": time.perf_counter() - started,
     }
@@ -193,7 +184,7 @@ def floor(dimension: int, noise: float, truth: Truth) -> dict[str, Any]:
 
 def _is_measured(method: str, cell: dict[str, Any] | None) -> bool:
     """Whether a cell is there, and chosen among the values that are asked for now."""
-    return cell is not None and (method == "exact" or tuple(cell["values"]) == METHODS[method].values)
+    return cell is not None and (method == "exact" or tuple(cell["values"]) == COMPARED[method].values)
 
 
 def _mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -205,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dimensions", nargs="+", type=int, default=list(NUM_SAMPLES), choices=list(NUM_SAMPLES))
     parser.add_argument("--noises", nargs="+", type=float, default=[0.01, 0.1, 1.0])
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--methods", nargs="+", default=list(COMPARED), choices=list(COMPARED))
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a new cell after this time")
     parser.add_argument("--again", action="store_true", help="measure finished cells again")
     arguments = parser.parse_args()
@@ -218,10 +209,9 @@ def main() -> None:
                 label = f"{dimension}/{noise:g}/{method}"
                 if _is_measured(method, cells.get(label)) or time.monotonic() - started > 60 * arguments.minutes:
                     continue
-                cells[label] = (
-                    floor(dimension, noise, truth) if method == "exact" else measure(method, dimension, noise, truth)
-                )
-                cell = cells[label]
+                exact = method == "exact"
+                cell = floor(dimension, noise, truth) if exact else measure(method, dimension, noise, truth)
+                cells[label] = cell
                 print(f"{label}: {cell['setting']} {cell['value']}, {cell['sliced_wasserstein']:.3f}", flush=True)
                 _run.write(
                     "posterior",
@@ -235,16 +225,21 @@ def main() -> None:
 def table(cells: dict[str, Any]) -> str:
     """Sliced Wasserstein distance by method, and the spread of the samples over the posterior's."""
     columns = sorted({tuple(label.split("/")[:2]) for label in cells}, key=lambda c: (int(c[0]), float(c[1])))
-    measured = {label.split("/")[2] for label in cells}
-    methods = [m for m in ("exact", *METHODS) if m in measured]
+    methods = _methods(cells)
     head = " | ".join(f"D={d}, s={n}" for d, n in columns)
     lines = [f"| method | evaluations | {head} |", "|---|---|" + "---|" * len(columns)]
     for method in methods:
         found = [cells.get(f"{d}/{n}/{method}") for d, n in columns]
         shown = [f"{c['sliced_wasserstein']:.2f} ({c['spread']:.2f})" if c else "" for c in found]
-        evaluations = METHODS[method].evaluations if method in METHODS else ""
+        evaluations = next(c["evaluations"] for c in found if c) or ""
         lines.append(f"| {method} | {evaluations} | {' | '.join(shown)} |")
     return "\n".join(lines)
+
+
+def _methods(cells: dict[str, Any]) -> list[str]:
+    """Those that have cells, in the order of the comparison."""
+    measured = {label.split("/")[2] for label in cells}
+    return [method for method in ("exact", *COMPARED) if method in measured]
 
 
 def draw(cells: dict[str, Any], path: pathlib.Path) -> None:
@@ -257,7 +252,7 @@ def draw(cells: dict[str, Any], path: pathlib.Path) -> None:
     parts = [label.split("/") for label in cells]
     dimensions = sorted({int(p[0]) for p in parts})
     noises = sorted({float(p[1]) for p in parts})
-    methods = [m for m in ("exact", *METHODS) if m in {p[2] for p in parts}]
+    methods = _methods(cells)
     figure, axes = plt.subplots(1, len(dimensions), figsize=(4.2 * len(dimensions), 3.6), squeeze=False, sharey=True)
     for axis, dimension in zip(axes[0], dimensions, strict=True):
         for i, method in enumerate(methods):

@@ -6,9 +6,7 @@ result.
 """
 
 import argparse
-import inspect
 import json
-import math
 import pathlib
 import time
 from collections.abc import Mapping
@@ -21,16 +19,9 @@ from benchmarks import _run
 from jaxrestore import evaluation, images
 from jaxrestore.cli._shared import is_picture
 from jaxrestore.priors.checkpoint import BUNDLED
-from jaxrestore.tasks import METHODS, SHARED_SETTINGS
+from jaxrestore.tasks import METHODS
 
 TASKS = tuple(name for name, definition in jr.TASKS.items() if "weights" not in definition.options)
-
-
-def network_evaluations(method: str, settings: Mapping[str, Any]) -> int:
-    """Evaluations of the prior for one picture; where gradients pass it, each costs about twice as much."""
-    defaults = {n: p.default for n, p in inspect.signature(METHODS[method]).parameters.items()}
-    counts = ("num_steps", "warmup_steps", "ode_steps", *SHARED_SETTINGS)
-    return math.prod({**defaults, **settings}.get(name, 1) for name in counts)
 
 
 def main() -> None:
@@ -77,7 +68,7 @@ def main() -> None:
             simple = [evaluation.score(s, t) for s, t in zip(simple, truths, strict=True) if s is not None]
             cells[label] = {
                 **made_of,
-                "network_evaluations": network_evaluations(method, settings),
+                "network_evaluations": _run.network_evaluations(method, settings),
                 "seconds_per_image": result.seconds / len(paths),
                 "mean": evaluation.mean_scores(result.scores)._asdict(),
                 "simple": evaluation.mean_scores(simple)._asdict() if simple else None,

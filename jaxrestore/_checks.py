@@ -4,7 +4,7 @@ Everything here looks at Python values, shapes and dtypes only, so it runs while
 compiled program. Values of traced arrays are never inspected.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -51,6 +51,12 @@ def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
     """Raise unless `value` is one of `allowed`."""
     if value not in allowed:
         raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, allowed))}")
+
+
+def known(owner: str, kind: str, names: Iterable[str], allowed: Sequence[str]) -> None:
+    """Raise unless all of `names`, the keywords given to `owner`, are among `allowed`."""
+    if unknown := set(names) - set(allowed):
+        raise TypeError(f"{owner} has no {kind} {', '.join(sorted(unknown))}; it takes {', '.join(allowed) or 'none'}")
 
 
 def image_shape(name: str, value: Sequence[int]) -> tuple[int, int, int]:

@@ -116,9 +116,7 @@ def build_sampler(method: str, settings: Mapping[str, Any]) -> Sampler:
     """
     _checks.one_of("method", method, tuple(METHODS))
     factory = METHODS[method]
-    known = (*inspect.signature(factory).parameters, *SHARED_SETTINGS)
-    if unknown := set(settings) - set(known):
-        raise TypeError(f"{method} has no setting {', '.join(sorted(unknown))}; it takes {', '.join(known)}")
+    _checks.known(method, "setting", settings, (*inspect.signature(factory).parameters, *SHARED_SETTINGS))
     own = {name: value for name, value in settings.items() if name not in SHARED_SETTINGS}
     sampler = factory(**own).with_self_ensemble(settings.get("self_ensemble", 1))
     return sampler.mean_of(settings.get("mean_of", 1))
@@ -394,11 +392,7 @@ def task(
     _checks.one_of("task", name, tuple(TASKS))
     definition = TASKS[name]
     shape = _checks.image_shape("image_shape", image_shape)
-    if unknown := set(options) - set(definition.options):
-        raise TypeError(
-            f"task {name!r} has no option {', '.join(sorted(unknown))}; it takes "
-            f"{', '.join(definition.options) or 'none'}"
-        )
+    _checks.known(f"task {name!r}", "option", options, tuple(definition.options))
     std = definition.noise_std if noise_std is None else noise_std
     _checks.not_negative("noise_std", std)
     operator = definition.build(shape, jax.random.key(0) if key is None else key, **options)

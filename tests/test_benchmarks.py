@@ -112,7 +112,7 @@ def test_a_cell_of_the_posterior_benchmark_is_measured_again_for_other_values(re
     monkeypatch.setattr(posterior, "TUNING_PROBLEMS", (0,))
     words = ("--dimensions", "8", "--noises", "0.1", "--methods", "ddnm")
     for values in ((0.2,), (0.2, 0.9)):
-        monkeypatch.setitem(posterior.METHODS, "ddnm", posterior.METHODS["ddnm"]._replace(values=values))
+        monkeypatch.setitem(posterior.COMPARED, "ddnm", posterior.COMPARED["ddnm"]._replace(values=values))
         run(monkeypatch, posterior, *words)
         cells = json.loads((results / "posterior-cpu.json").read_text())["cells"]
         assert cells["8/0.1/ddnm"]["values"] == list(values)
@@ -138,12 +138,12 @@ class Counting:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", posterior.METHODS)
+@pytest.mark.parametrize("name", posterior.COMPARED)
 def test_stated_evaluations_are_those_that_are_made(name):
     asked = []
-    method = posterior.METHODS[name]
+    method = posterior.COMPARED[name]
     mixture, degradation, y = posterior.problem(1, 8, 0.1)
     prior = Counting(mixture, count=lambda: asked.append(1))
-    jax.jit(method.factory(method.values[0]).sample)(jax.random.key(0), prior, degradation, y)
+    jax.jit(method.build(method.values[0]).sample)(jax.random.key(0), prior, degradation, y)
     jax.effects_barrier()
     assert len(asked) == method.evaluations
