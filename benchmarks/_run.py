@@ -15,9 +15,9 @@ import jax
 import numpy as np
 
 from jaxrestore import images
-from jaxrestore._files import replacing
 from jaxrestore.cli._shared import centre
 from jaxrestore.evaluation import environment
+from jaxrestore.storage.files import replacing
 from jaxrestore.tasks import METHODS, SHARED_SETTINGS
 
 RESULTS = pathlib.Path(__file__).parent / "results"

@@ -19,8 +19,8 @@ import numpy as np
 
 import jaxrestore as jr
 from benchmarks import _run
-from jaxrestore import _group_norm
 from jaxrestore.evaluation import environment
+from jaxrestore.layers import group_norm as group_norm_layer
 from jaxrestore.operators.blur import gaussian_kernel
 from jaxrestore.priors import NetworkPrior, UNetConfig, unet
 from jaxrestore.samplers.ancestral import ReverseStep
@@ -98,7 +98,7 @@ def unrolling() -> Variants:
 
 def _without_own_gradient(*arguments: Any) -> jax.Array:
     """The library's GroupNorm, whose gradient is left to JAX."""
-    return _group_norm._forward(*arguments)[0]
+    return group_norm_layer._forward(*arguments)[0]
 
 
 def group_norm() -> Variants:
@@ -136,7 +136,7 @@ def group_norm_backward() -> Variants:
     """GroupNorm and SiLU: their values computed again in the backward pass, or stored as `jax.grad` would."""
     arguments = (jr.load_prior("photo"), _image())
     return {
-        "computed again": (_replaced("group_norm", _group_norm.group_norm), arguments),
+        "computed again": (_replaced("group_norm", group_norm_layer.group_norm), arguments),
         "stored": (_replaced("group_norm", _without_own_gradient), arguments),
     }
 

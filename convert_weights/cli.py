@@ -12,12 +12,12 @@ import numpy as np
 
 from convert_weights import bkse, diffusers, edm, guided_diffusion, lpips, verify
 from convert_weights.reading import Arrays, ConversionError, read_state
-from jaxrestore import _store
+from jaxrestore.metrics.perceptual import NETWORKS, save_lpips
 from jaxrestore.operators.neural_blur import describe_blur, save_nonlinear_blur
-from jaxrestore.perceptual import NETWORKS, save_lpips
 from jaxrestore.priors.checkpoint import load_prior, save_prior
 from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import NetworkPrior
+from jaxrestore.storage import weights
 
 
 class Target(NamedTuple):
@@ -52,7 +52,7 @@ def _target_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)  # with the options that click has noted on it
     def run(source: pathlib.Path, out: pathlib.Path, dtype: str, force: bool, **options: Any) -> None:
-        _store.refuse_existing(out, overwrite=force)
+        weights.refuse_existing(out, overwrite=force)
         function(Target(source, out, dtype, force), **options)
 
     path = click.Path(path_type=pathlib.Path)
@@ -203,7 +203,7 @@ def _cast(params: Mapping[str, np.ndarray], dtype: str) -> Arrays:
         if stored[name].dtype == value.dtype:
             continue
         exact = np.asarray(value, np.float32)
-        if not _store.is_finite(stored[name]):
+        if not weights.is_finite(stored[name]):
             raise ConversionError(f"{name} does not fit {dtype}: its values reach {np.abs(exact).max():g}")
         if exact.any():
             worst = max(worst, (verify.relative_error(np.asarray(stored[name], np.float32), exact), name))
@@ -217,5 +217,5 @@ def _report(target: Target, kind: str, stored: Mapping[str, np.ndarray], config:
     size = sum(value.nbytes for value in stored.values())
     click.echo(json.dumps(config, default=list))
     click.echo(f"{sum(value.size for value in stored.values()):,} parameters, {size / 1e6:.1f} MB")
-    click.echo(f"sha256 {_store.read_header(target.out, kind, set())['sha256']}")
+    click.echo(f"sha256 {weights.read_header(target.out, kind, set())['sha256']}")
     click.echo(f"{target.out}")

@@ -16,8 +16,8 @@ import numpy as np
 from convert_weights.pickles import read_pickle
 from convert_weights.reading import Arrays, ConversionError, read_state
 from convert_weights.unet import require
-from jaxrestore._store import find_problems
-from jaxrestore.perceptual import NETWORKS, lpips_shapes
+from jaxrestore.metrics.perceptual import NETWORKS, lpips_shapes
+from jaxrestore.storage.weights import find_problems
 
 _FLAX = {"alex": "AlexNet_0", "vgg": "VGG16_0"}
 _FILES = {"alex": "alexnet.ckpt", "vgg": "vgg16.ckpt"}

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convert_weights.reading import Arrays, ConversionError
-from jaxrestore._store import is_finite, summary
 from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import abstract_params
+from jaxrestore.storage.weights import is_finite, summary
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
 

@@ -9,7 +9,6 @@ from jaxrestore import priors as priors
 from jaxrestore import samplers as samplers
 from jaxrestore import schedules as schedules
 from jaxrestore import tuning as tuning
-from jaxrestore._store import WeightsError as WeightsError
 from jaxrestore.degradation import Degradation as Degradation
 from jaxrestore.noise import GaussianNoise as GaussianNoise
 from jaxrestore.noise import NoNoise as NoNoise
@@ -34,6 +33,7 @@ from jaxrestore.samplers import mmps as mmps
 from jaxrestore.samplers import pigdm as pigdm
 from jaxrestore.samplers import reddiff as reddiff
 from jaxrestore.samplers import spgd as spgd
+from jaxrestore.storage.weights import WeightsError as WeightsError
 from jaxrestore.tasks import TASKS as TASKS
 from jaxrestore.tasks import Task as Task
 from jaxrestore.tasks import task as task

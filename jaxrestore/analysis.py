@@ -13,10 +13,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxrestore._files import replacing
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers import Sampler, adaptive_directional_momentum, dps, spgd
+from jaxrestore.storage.files import replacing
 
 CURVES = {
     "angle_likelihood_denoising": "likelihood against denoising",

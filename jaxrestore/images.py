@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxrestore._files import replacing
+from jaxrestore.storage.files import replacing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 

@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import _checks, evaluation, metrics
-from jaxrestore._files import replacing
 from jaxrestore.degradation import Degradation
 from jaxrestore.evaluation import Scores
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers import Sampler
+from jaxrestore.storage.files import replacing
 
 METRICS = ("lpips", "psnr", "ssim")
 _KIND = "jaxrestore settings"

@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from convert_weights.cli import command
 from convert_weights.reading import ConversionError
 from jaxrestore import metrics
-from jaxrestore.perceptual import lpips_shapes
+from jaxrestore.metrics.perceptual import lpips_shapes
 
 with np.load(DATA / "lpips_golden.npz") as stored:
     A, B, DISTANCES = stored["a"], stored["b"], stored["lpips_alexnet"]

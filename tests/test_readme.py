@@ -9,8 +9,8 @@ from conftest import DATA, smallest_network
 
 import jaxrestore as jr
 from convert_weights import bkse
+from jaxrestore.metrics.perceptual import lpips_shapes, save_lpips
 from jaxrestore.operators.neural_blur import save_nonlinear_blur
-from jaxrestore.perceptual import lpips_shapes, save_lpips
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 

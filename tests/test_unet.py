@@ -9,8 +9,8 @@ from conftest import ADM_TINY, SMALL, Golden, randomised, relative_error, run_un
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxrestore._conv import conv2d
-from jaxrestore._group_norm import group_norm
+from jaxrestore.layers.conv import conv2d
+from jaxrestore.layers.group_norm import group_norm
 from jaxrestore.priors import UNetConfig
 from jaxrestore.priors.network import apply_unet, init_params
 

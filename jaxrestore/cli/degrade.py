@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import images
-from jaxrestore._files import replacing
 from jaxrestore.cli import _shared
 from jaxrestore.operators import Inpainting, MotionBlur
+from jaxrestore.storage.files import replacing
 
 
 @click.command("degrade")

@@ -11,7 +11,7 @@ from jaxrestore.cli import _shared
 from jaxrestore.priors import load_prior
 from jaxrestore.tasks import task
 
-PHOTOGRAPH = pathlib.Path(__file__).parent.parent / "weights" / "coffee.png"  # Rachel Michetti, CC0
+PHOTOGRAPH = pathlib.Path(__file__).parent.parent / "photographs" / "coffee.png"  # Rachel Michetti, CC0
 TASKS = ("super_resolution", "gaussian_deblur", "inpainting_random")
 METHODS = ("spgd", "dpps", "dps")
 

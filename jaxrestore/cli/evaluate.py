@@ -7,9 +7,9 @@ import click
 import numpy as np
 
 from jaxrestore import evaluation, images, parallel
-from jaxrestore._files import replacing
 from jaxrestore.cli import _shared
 from jaxrestore.priors import load_prior
+from jaxrestore.storage.files import replacing
 from jaxrestore.tasks import build_sampler
 
 

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 
 from jaxrestore import images, parallel
-from jaxrestore._files import replacing
 from jaxrestore.cli import _shared
 from jaxrestore.priors import Prior, TiledPrior, load_prior
 from jaxrestore.restore import Batch, DivergenceError, RunningStatistics, restore_batches
+from jaxrestore.storage.files import replacing
 from jaxrestore.tasks import build_sampler
 
 _TILE, _LARGEST_WHOLE = 256, 512  # pixels; networks know the sizes they were trained at, and memory is bounded

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks
+from jaxrestore._numerics import safe_sqrt
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase, set_shape
 
@@ -41,6 +42,4 @@ class PhaseRetrieval(OperatorBase):
 
 def _amplitude(z: jax.Array) -> jax.Array:
     """|z| with gradient 0 where z is 0; the derivative of the square root is infinite there."""
-    power = jnp.square(z.real) + jnp.square(z.imag)
-    safe = jnp.where(power > 0, power, 1.0)
-    return jnp.where(power > 0, jnp.sqrt(safe), 0.0)
+    return safe_sqrt(jnp.square(z.real) + jnp.square(z.imag))

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from jaxrestore import _checks, _store
-from jaxrestore._conv import conv2d
+from jaxrestore import _checks
 from jaxrestore._pytree import pytree, static
+from jaxrestore.layers.conv import conv2d
 from jaxrestore.operators._base import OperatorBase, set_shape
+from jaxrestore.storage import weights
 
 STRIDE = 128  # pixels of a side that one value of the code's grid covers
 _LEVELS = (1, 2, 4, 8, 8)  # channels of the adapter's levels, times the base channels
@@ -187,7 +188,7 @@ def save_nonlinear_blur(
     """
     config = describe_blur(params)
     description = {"config": config, "info": info or {}}
-    return _store.save(path, "blur", params, blur_shapes(**config), description, overwrite=overwrite)
+    return weights.save(path, "blur", params, blur_shapes(**config), description, overwrite=overwrite)
 
 
 def load_nonlinear_blur(path: str | os.PathLike[str]) -> BlurParams:
@@ -197,5 +198,5 @@ def load_nonlinear_blur(path: str | os.PathLike[str]) -> BlurParams:
       jaxrestore.WeightsError: If the folder holds none, or is damaged.
     """
     path = pathlib.Path(path).absolute()
-    header = _store.read_header(path, "blur", {"config"})
-    return _store.read_params(path, header, blur_shapes(**header["config"]))
+    header = weights.read_header(path, "blur", {"config"})
+    return weights.read_params(path, header, blur_shapes(**header["config"]))

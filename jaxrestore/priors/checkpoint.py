@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrestore import _store
 from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import NetworkPrior, Params, abstract_params
+from jaxrestore.storage import weights
 
 BUNDLED = pathlib.Path(__file__).parent / "bundled"
 
 
-class PriorError(_store.WeightsError):
+class PriorError(weights.WeightsError):
     """A prior's folder is missing, damaged, or of another format."""
 
 
@@ -53,7 +53,7 @@ def save_prior(
         "info": info or {},
     }
     shapes = abstract_params(prior.config)
-    return _store.save(path, "prior", prior.params, shapes, description, overwrite=overwrite, error=PriorError)
+    return weights.save(path, "prior", prior.params, shapes, description, overwrite=overwrite, error=PriorError)
 
 
 def load_prior(name: str | os.PathLike[str], *, dtype: str | None = None, remat: bool = False) -> NetworkPrior:
@@ -73,9 +73,9 @@ def load_prior(name: str | os.PathLike[str], *, dtype: str | None = None, remat:
     if not (path / "prior.json").is_file():
         known = ", ".join(bundled_priors()) or "none"
         raise PriorError(f"{path} holds no prior (no prior.json); bundled priors: {known}")
-    header = _store.read_header(path, "prior", {"config", "parametrization"}, PriorError)
+    header = weights.read_header(path, "prior", {"config", "parametrization"}, PriorError)
     config = UNetConfig(**header["config"])
-    params = _store.read_params(path, header, abstract_params(config), PriorError)
+    params = weights.read_params(path, header, abstract_params(config), PriorError)
     config = dataclasses.replace(config, dtype=dtype or config.dtype, remat=remat)
     return NetworkPrior(
         params,

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxrestore._conv import conv2d
-from jaxrestore._group_norm import group_norm
+from jaxrestore.layers.conv import conv2d
+from jaxrestore.layers.group_norm import group_norm
 from jaxrestore.priors.config import UNetConfig
 
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
+from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler
-from jaxrestore.samplers.likelihood import norm
 
 
 class DAPSState(NamedTuple):
@@ -113,7 +113,7 @@ def daps(
 
         drawn = jax.lax.fori_loop(0, langevin_steps, langevin, x0)
         x = drawn + sigma_next * jax.random.normal(key_noise, drawn.shape)
-        residuals = [norm(y - degradation.operator(image)) for image in (x0, drawn)]
+        residuals = [safe_norm(y - degradation.operator(image)) for image in (x0, drawn)]
         return DAPSState(x, x0, state.index + 1, state.key), DAPSInfo(sigma, *residuals)
 
     return Sampler(init, step, num_steps, "learning_rate")

@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
+from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import find_svd, likelihood_pull
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
-from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, norm, require_linear
+from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require_linear
 
 
 def null_space_process(
@@ -48,7 +49,7 @@ def null_space_process(
                 return std * z
 
         mean = signal * corrected + jnp.sqrt(1.0 - jnp.square(eta)) * rest * prediction.eps
-        return ReverseStep(mean, spread, x0, prediction.eps, x0 - corrected, norm(y - operator(x0))), memory
+        return ReverseStep(mean, spread, x0, prediction.eps, x0 - corrected, safe_norm(y - operator(x0))), memory
 
     return ReverseProcess(schedule, init, step)
 

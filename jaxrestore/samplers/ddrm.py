@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
+from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators import Operator
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
-from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, norm, require_linear
+from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require_linear
 
 
 def _require_svd(operator: Operator) -> None:
@@ -58,7 +59,7 @@ def spectral_process(
 
         signal = jnp.sqrt(abar)
         gradient = svd.synthesize(jnp.where(kept, found - measured, 0.0))
-        residual = norm(y - degradation.operator(prediction.x0))
+        residual = safe_norm(y - degradation.operator(prediction.x0))
         return ReverseStep(
             signal * svd.synthesize(mean),
             lambda z: signal * svd.synthesize(std * svd.analyze(z)),

@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
+from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import proximal_step
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
-from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, norm, require_linear
+from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require_linear
 
 _LEAST_VARIANCE = 1e-6  # of the measurement, when it is said to have no noise: 0.1 % of the range
 
@@ -43,7 +44,7 @@ def proximal_process(
         def spread(z: jax.Array) -> jax.Array:
             return rest * jnp.sqrt(zeta) * z
 
-        return ReverseStep(mean, spread, x0, prediction.eps, x0 - corrected, norm(y - operator(x0))), memory
+        return ReverseStep(mean, spread, x0, prediction.eps, x0 - corrected, safe_norm(y - operator(x0))), memory
 
     return ReverseProcess(schedule, init, step)
 

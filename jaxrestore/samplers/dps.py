@@ -4,10 +4,11 @@ import jax
 import optax
 
 from jaxrestore import schedules
+from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ancestral, guided
-from jaxrestore.samplers.likelihood import Estimate, Level, LikelihoodGradient, norm
+from jaxrestore.samplers.likelihood import Estimate, Level, LikelihoodGradient
 
 
 def residual_norm(
@@ -23,7 +24,7 @@ def residual_norm(
 
     def misfit(x: jax.Array):
         x0, found = estimate(x)
-        return norm(y - degradation.operator(x0)), (x0, found)
+        return safe_norm(y - degradation.operator(x0)), (x0, found)
 
     (residual, (x0, found)), gradient = jax.value_and_grad(misfit, has_aux=True)(x)
     return LikelihoodGradient(gradient, residual, x0, found)

@@ -38,12 +38,6 @@ class Likelihood(Protocol):
     ) -> LikelihoodGradient: ...
 
 
-def norm(v: jax.Array) -> jax.Array:
-    """||v||_2 with gradient 0 at v = 0, where that of the square root is infinite."""
-    squared = jnp.sum(jnp.square(v))
-    return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
-
-
 def require_linear(method: str, degradation: Degradation) -> None:
     """Raise unless the operator is linear."""
     if not degradation.operator.linear:

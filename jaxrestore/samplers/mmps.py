@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.scipy.sparse.linalg import cg
 
 from jaxrestore import _checks, schedules
+from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ancestral, guided
@@ -15,7 +16,6 @@ from jaxrestore.samplers.likelihood import (
     LikelihoodGradient,
     check_noise_std,
     noise_variance,
-    norm,
 )
 
 
@@ -52,7 +52,7 @@ def moment_matching(solver_steps: int = 1, noise_std: jax.typing.ArrayLike | Non
         residual = y - measured
         solution, _ = cg(covariance, residual, tol=1e-6, maxiter=solver_steps)
         (gradient,) = back(-adjoint(solution)[0])
-        return LikelihoodGradient(gradient, norm(residual), x0, found)
+        return LikelihoodGradient(gradient, safe_norm(residual), x0, found)
 
     return likelihood
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import schedules
+from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import likelihood_pull
 from jaxrestore.samplers._base import Sampler
@@ -16,7 +17,6 @@ from jaxrestore.samplers.likelihood import (
     LikelihoodGradient,
     check_noise_std,
     noise_variance,
-    norm,
 )
 
 
@@ -41,7 +41,7 @@ def pseudo_inverse_guidance(noise_std: jax.typing.ArrayLike | None = None) -> Li
         residual = y - degradation.operator(x0)
         pull = likelihood_pull(degradation.operator, residual, variance, noise_variance(degradation, noise_std))
         (gradient,) = back(-variance * pull)
-        return LikelihoodGradient(gradient, norm(residual), x0, found)
+        return LikelihoodGradient(gradient, safe_norm(residual), x0, found)
 
     return likelihood
 

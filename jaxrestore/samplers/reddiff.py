@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import optax
 
 from jaxrestore import _checks, schedules
+from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import pseudo_inverse
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import table_at, upsample
-from jaxrestore.samplers.likelihood import norm
 
 
 class REDDiffState(NamedTuple):
@@ -84,7 +84,7 @@ def reddiff(
 
         def misfit(x: jax.Array) -> tuple[jax.Array, jax.Array]:
             difference = y - degradation.operator(x)
-            return jnp.mean(jnp.square(difference)) / 2.0, norm(difference)
+            return jnp.mean(jnp.square(difference)) / 2.0, safe_norm(difference)
 
         (_, residual), gradient = jax.value_and_grad(misfit, has_aux=True)(state.x)
         weight = strength * jnp.sqrt((1.0 - abar) / abar)

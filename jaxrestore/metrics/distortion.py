@@ -1,15 +1,9 @@
-"""How close a restored image is to the truth: PSNR, SSIM and LPIPS, on single images in [-1, 1].
-
-Values are used as they are: clip to [-1, 1], or round to 8 bits, before comparing with published figures.
-"""
+"""PSNR and SSIM: how far a restored image is from the truth, pixel by pixel and window by window."""
 
 import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks
-from jaxrestore.perceptual import LPIPSParams as LPIPSParams
-from jaxrestore.perceptual import load_lpips as load_lpips
-from jaxrestore.perceptual import lpips as lpips
 
 
 def psnr(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrestore import _checks, _store
+from jaxrestore import _checks
+from jaxrestore._numerics import safe_norm
+from jaxrestore.storage import weights
 
 LPIPSParams = dict[str, jax.Array]
-_BUNDLED = pathlib.Path(__file__).parent / "weights" / "lpips_alexnet.npz"
+_BUNDLED = pathlib.Path(__file__).parent / "lpips_alexnet.npz"
 
 
 class _Layer(NamedTuple):
@@ -93,8 +95,8 @@ def load_lpips(path: str | os.PathLike[str] | None = None) -> LPIPSParams:
             with np.load(_BUNDLED) as stored:
                 return {name: jnp.asarray(stored[name], jnp.float32) for name in stored.files}
         folder = pathlib.Path(path).absolute()
-        header = _store.read_header(folder, "lpips", {"network"})
-        return _store.read_params(folder, header, lpips_shapes(header["network"]))
+        header = weights.read_header(folder, "lpips", {"network"})
+        return weights.read_params(folder, header, lpips_shapes(header["network"]))
 
 
 def save_lpips(
@@ -113,7 +115,7 @@ def save_lpips(
     """
     _checks.one_of("network", network, tuple(NETWORKS))
     description = {"network": network, "info": info or {}}
-    return _store.save(path, "lpips", params, lpips_shapes(network), description, overwrite=overwrite)
+    return weights.save(path, "lpips", params, lpips_shapes(network), description, overwrite=overwrite)
 
 
 def lpips(a: jax.Array, b: jax.Array, params: LPIPSParams | None = None, *, variant: str = "alex") -> jax.Array:
@@ -189,6 +191,4 @@ def _pool(h: jax.Array, window: int, *, average: bool) -> jax.Array:
 
 def _unit(features: jax.Array) -> jax.Array:
     """Features divided by their norm over channels; where all are 0, the norm's gradient would be infinite."""
-    squared = jnp.sum(jnp.square(features), -1, keepdims=True)
-    norm = jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
-    return features / (norm + 1e-10)
+    return features / (safe_norm(features, -1, keepdims=True) + 1e-10)
