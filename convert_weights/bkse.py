@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from convert_weights.reading import Arrays, ConversionError
+from convert_weights.arrays import Arrays, ConversionError
 from convert_weights.unet import Source, assemble
 from jaxrestore.operators.neural_blur import blur_shapes
 

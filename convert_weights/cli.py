@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 
-from convert_weights import bkse, diffusers, edm, guided_diffusion, lpips, verify
-from convert_weights.reading import Arrays, ConversionError, read_state
+from convert_weights import bkse, diffusers, edm, guided_diffusion, inception, lpips, pipelines, verify
+from convert_weights.arrays import Arrays, ConversionError
+from convert_weights.reading import read_weights
+from jaxrestore.metrics.inception import VARIANTS, save_inception
 from jaxrestore.metrics.perceptual import NETWORKS, save_lpips
 from jaxrestore.operators.neural_blur import describe_blur, save_nonlinear_blur
 from jaxrestore.priors.checkpoint import load_prior, save_prior
@@ -76,7 +78,9 @@ def _target_options(function: Callable[..., None]) -> Callable[..., None]:
 _verify_option = click.option(
     "--verify", "verified", is_flag=True, help="Compare with the PyTorch network on random input; fail above 1e-3."
 )
-_container_option = click.option("--container", help="Entry of the checkpoint that holds the weights, e.g. ema.")
+_container_option = click.option(
+    "--container", help="Entry of the checkpoint with the weights, e.g. ema.  [default: the moving average]"
+)
 
 
 @command.command("guided-diffusion")
@@ -94,7 +98,7 @@ _container_option = click.option("--container", help="Entry of the checkpoint th
 @click.option("--noise-schedule", type=click.Choice(["linear", "cosine"]), help="[default: the preset's, else linear]")
 def _guided_diffusion(target, verified, container, preset, noise_schedule, **heads) -> None:
     """OpenAI's guided-diffusion, and the FFHQ and ImageNet priors of DPS, DPPS and SPGD (.pt, .safetensors)."""
-    state = read_state(target.source, container=container)
+    state = _read(target, container)
     config = guided_diffusion.infer_config(state, preset, **heads)
     chosen = guided_diffusion.PRESETS.get(preset)
     converted = Converted(
@@ -111,8 +115,9 @@ def _guided_diffusion(target, verified, container, preset, noise_schedule, **hea
 @_target_options
 @_verify_option
 def _diffusers(target, verified) -> None:
-    """A folder with a diffusers UNet2DModel: google/ddpm-celebahq-256, ddpm-cifar10-32 and relatives."""
-    pipeline = diffusers.read_pipeline(target.source)
+    """A folder with a diffusers UNet2DModel: google/ddpm-celebahq-256, ddpm-cifar10-32, or that of a training run."""
+    pipeline = pipelines.read_pipeline(target.source)
+    click.echo(pipeline.choice)
     model = pipeline.config
     config = diffusers.read_config(model)
     if pipeline.scheduler is None:
@@ -130,9 +135,13 @@ def _diffusers(target, verified) -> None:
 
 @command.command("edm")
 @_target_options
-def _edm(target) -> None:
+@_container_option
+def _edm(target, container) -> None:
     """NVIDIA's EDM networks of the ADM architecture (.pkl, read without executing it, or a state dict)."""
-    state = edm.read_network(target.source)
+    is_pickle = target.source.suffix == ".pkl"
+    if is_pickle and container is not None:
+        raise ConversionError(f"container is {container!r}, but an EDM pickle has one network; leave --container out")
+    state = edm.read_network(target.source) if is_pickle else _read(target, container)
     config = edm.infer_config(state)
     _write_prior(Converted(config, edm.convert(state, config), "edm", "linear", {}), target, None)
 
@@ -142,7 +151,7 @@ def _edm(target) -> None:
 @_container_option
 def _bkse(target, container) -> None:
     """BKSE's blur network (GOPRO_wVAE.pth), for jaxrestore.operators.NonlinearBlur."""
-    stored = _cast(bkse.convert(read_state(target.source, container=container)), target.dtype)
+    stored = _cast(bkse.convert(_read(target, container)), target.dtype)
     save_nonlinear_blur(target.out, stored, info=_origin(target), overwrite=target.force)
     _report(target, "blur", stored, describe_blur(stored))
 
@@ -160,6 +169,23 @@ def _lpips(target, network, heads) -> None:
     stored = _cast(lpips.read_lpips(target.source, network, heads), target.dtype)
     save_lpips(target.out, network, stored, info=_origin(target), overwrite=target.force)
     _report(target, "lpips", stored, {"network": network})
+
+
+@command.command("inception")
+@_target_options
+def _inception(target) -> None:
+    """The Inception network of the FID, from the file that pytorch-fid or torch-fidelity downloads (.pth)."""
+    stored = _cast(inception.convert(_read(target, None)), target.dtype)
+    save_inception(target.out, stored, info=_origin(target), overwrite=target.force)
+    _report(target, "inception", stored, {"variants": list(VARIANTS)})
+
+
+def _read(target: Target, container: str | None) -> Arrays:
+    """The weights of the source, with what was chosen printed."""
+    found = read_weights(target.source, container=container)
+    if found.choice:
+        click.echo(found.choice)
+    return found.state
 
 
 def _write_prior(converted: Converted, target: Target, reference: verify.Reference | None) -> None:

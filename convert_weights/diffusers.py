@@ -1,21 +1,18 @@
-"""Hugging Face diffusers: a folder with the `UNet2DModel` of a DDPM pipeline, such as google/ddpm-celebahq-256.
+"""The `UNet2DModel` of Hugging Face diffusers, such as google/ddpm-celebahq-256; `pipelines` reads its folder.
 
 The network is the guided-diffusion UNet under other names, with separate q, k, v layers and three details of the
 original TensorFlow code: strided convolutions padded at the end, another frequency spacing, and sine before cosine.
 """
 
-import pathlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from convert_weights.reading import Arrays, ConversionError, read_json, read_state
-from convert_weights.unet import Part, Source, assemble, channel_mult, require, sources
+from convert_weights.arrays import Arrays, ConversionError
+from convert_weights.unet import Naming, Part, Source, assemble, channel_mult, check_shapes, require, sources
 from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import abstract_params
-
-WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
 _TOP = {
     "time_in": "time_embedding.linear_1",
@@ -55,59 +52,21 @@ _DOWN = {"DownBlock2D": (False, "conv"), "AttnDownBlock2D": (True, None), "Resne
 _UP = {"UpBlock2D": (False, "conv"), "AttnUpBlock2D": (True, None), "ResnetUpsampleBlock2D": (False, "resnet")}
 
 
-class Pipeline(NamedTuple):
-    """What a diffusers folder holds."""
-
-    config: dict[str, Any]  # of the UNet2DModel
-    state: Arrays
-    noise_schedule: str  # "linear" or "cosine"
-    scheduler: dict[str, Any] | None  # its configuration, where the folder has one
-
-
-def read_pipeline(folder: pathlib.Path) -> Pipeline:
-    """Read the folder of a UNet2DModel, or of a pipeline with one in `unet/`.
-
-    Raises:
-      ConversionError: If files are missing or unreadable, or the scheduler is none that the library knows.
-    """
-    if not folder.is_dir():
-        raise ConversionError(f"{folder} is no folder; expected that of a UNet2DModel, with config.json and weights")
-    unet = folder if (folder / "config.json").is_file() else folder / "unet"
-    config = read_json(unet / "config.json")
-    name = config.get("_class_name", "UNet2DModel")
-    if name != "UNet2DModel":
-        raise ConversionError(f"{unet / 'config.json'} describes a {name}, expected a UNet2DModel")
-    weights = next((unet / name for name in WEIGHTS if (unet / name).is_file()), None)
-    if weights is None:
-        raise ConversionError(f"{unet} has no weights; expected {' or '.join(WEIGHTS)}")
-    places = (folder / "scheduler_config.json", folder / "scheduler" / "scheduler_config.json")
-    file = next((place for place in places if place.is_file()), None)
-    scheduler = None if file is None else read_json(file)
-    return Pipeline(config, read_state(weights), _noise_schedule(scheduler or {}), scheduler)
-
-
-def _noise_schedule(scheduler: Mapping[str, Any]) -> str:
-    """Which of the library's schedules a scheduler's configuration is; missing fields stand for diffusers' defaults."""
-    kind, steps = scheduler.get("beta_schedule", "linear"), scheduler.get("num_train_timesteps", 1000)
-    ends = (scheduler.get("beta_start", 1e-4), scheduler.get("beta_end", 0.02))
-    prediction, trained = scheduler.get("prediction_type", "epsilon"), scheduler.get("trained_betas")
-    problems = []
-    if prediction != "epsilon":
-        problems.append(f"the network predicts {prediction!r}, expected 'epsilon'")
-    if steps != 1000 or trained is not None:
-        problems.append(f"it was trained with {steps} steps{' of its own' if trained else ''}, expected 1000")
-    if kind not in ("linear", "squaredcos_cap_v2") or (kind == "linear" and ends != (1e-4, 0.02)):
-        problems.append(f"its betas are {kind} from {ends[0]} to {ends[1]}, expected linear, 0.0001 to 0.02, or cosine")
-    require(problems, "the scheduler is not supported")
-    return "linear" if kind == "linear" else "cosine"
-
-
 def read_config(config: Mapping[str, Any]) -> UNetConfig:
     """The library's configuration of a UNet2DModel.
 
     Raises:
       ConversionError: If the model has options without a counterpart; the text lists them.
     """
+    try:
+        return _read_config(config)
+    except ConversionError:
+        raise
+    except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+        raise ConversionError(f"config.json does not make a network: {error}") from error
+
+
+def _read_config(config: Mapping[str, Any]) -> UNetConfig:
     values = {name: config.get(name, default) for name, (default, _) in _REQUIRED.items()}
     problems = [
         f"{name} is {values[name]!r}, expected {' or '.join(map(repr, allowed))}"
@@ -115,9 +74,12 @@ def read_config(config: Mapping[str, Any]) -> UNetConfig:
         if values[name] not in allowed
     ]
     widths = [int(w) for w in config.get("block_out_channels", (224, 448, 672, 896))]
+    multipliers = channel_mult(widths, widths[0])  # refuses absurd numbers of levels, for which all else takes long
     down = config.get("down_block_types", ("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"))
     up = config.get("up_block_types", ("AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"))
     problems += [f"block {name} is not supported" for name in (*down, *up) if name not in _DOWN | _UP]
+    if not len(widths) == len(down) == len(up):
+        problems.append(f"there are {len(widths)} block_out_channels for {len(down)} and {len(up)} blocks")
     if config.get("time_embedding_dim") not in (None, 4 * widths[0]):
         problems.append(f"time_embedding_dim is {config['time_embedding_dim']}, expected {4 * widths[0]}")
     require(problems, "the model is not supported")
@@ -135,29 +97,25 @@ def read_config(config: Mapping[str, Any]) -> UNetConfig:
         problems.append(f"attn_norm_num_groups is {config.get('attn_norm_num_groups')}, expected {groups}")
     require(problems, "the model is not supported")
 
-    head_channels = config.get("attention_head_dim", 8)
-    try:
-        return UNetConfig(
-            in_channels=config.get("in_channels", 3),
-            out_channels=config.get("out_channels", 3),
-            model_channels=widths[0],
-            channel_mult=channel_mult(widths, widths[0]),
-            num_res_blocks=config.get("layers_per_block", 2),
-            attention_resolutions=tuple(2**level for level, has in enumerate(attended) if has),
-            middle_attention=middle,
-            num_heads=1,
-            num_head_channels=head_channels,
-            attention_order="new",
-            num_classes=config.get("num_class_embeds"),
-            scale_shift_norm=film,
-            resblock_updown=kinds == {"resnet"},
-            downsample_padding="both" if values["downsample_padding"] == 1 else "end",
-            norm_groups=groups,
-            norm_eps=config.get("norm_eps", 1e-5),
-            frequency_shift=int(config.get("freq_shift", 0)),
-        )
-    except (TypeError, ValueError) as error:
-        raise ConversionError(f"config.json does not make a network: {error}") from error
+    return UNetConfig(
+        in_channels=config.get("in_channels", 3),
+        out_channels=config.get("out_channels", 3),
+        model_channels=widths[0],
+        channel_mult=multipliers,
+        num_res_blocks=config.get("layers_per_block", 2),
+        attention_resolutions=tuple(2**level for level, has in enumerate(attended) if has),
+        middle_attention=middle,
+        num_heads=1,
+        num_head_channels=config.get("attention_head_dim", 8),
+        attention_order="new",
+        num_classes=config.get("num_class_embeds"),
+        scale_shift_norm=film,
+        resblock_updown=kinds == {"resnet"},
+        downsample_padding="both" if values["downsample_padding"] == 1 else "end",
+        norm_groups=groups,
+        norm_eps=config.get("norm_eps", 1e-5),
+        frequency_shift=int(config.get("freq_shift", 0)),
+    )
 
 
 def convert(state: Mapping[str, np.ndarray], config: UNetConfig, *, cosine_first: bool) -> Arrays:
@@ -171,7 +129,10 @@ def convert(state: Mapping[str, np.ndarray], config: UNetConfig, *, cosine_first
     Raises:
       ConversionError: If tensors are missing, left over, misshapen or not finite; the text lists them.
     """
-    origin = sources(config, top=_TOP, prefix=lambda part: _prefix(part, config), fields=_FIELDS)
+    state = modern(state)
+    naming = Naming(_TOP, lambda part: _prefix(part, config), _FIELDS)
+    check_shapes(config, state, naming)
+    origin = sources(config, naming)
     for name, (keys, _) in origin.items():
         if ".qkv." in name:
             parts = tuple(keys[0].replace(".qkv.", f".to_{letter}.") for letter in "qkv")
@@ -180,7 +141,7 @@ def convert(state: Mapping[str, np.ndarray], config: UNetConfig, *, cosine_first
             origin[name] = Source(keys, _matrix)
         elif name == "time_in.kernel" and not cosine_first:
             origin[name] = Source(keys, lambda weight: np.roll(weight, weight.shape[1] // 2, axis=1))
-    return assemble(modern(state), origin, abstract_params(config))
+    return assemble(state, origin, abstract_params(config))
 
 
 def modern(state: Mapping[str, np.ndarray]) -> Arrays:

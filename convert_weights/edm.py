@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from convert_weights.arrays import Arrays, ConversionError
 from convert_weights.pickles import Record, read_pickle
-from convert_weights.reading import Arrays, ConversionError, read_state
-from convert_weights.unet import Part, Source, assemble, channel_mult, sources
+from convert_weights.unet import Naming, Part, Source, assemble, channel_mult, check_shapes, sources
 from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import abstract_params
 
@@ -45,24 +45,27 @@ _FIELDS = {
 
 
 def read_network(path: pathlib.Path) -> Arrays:
-    """The tensors of an EDM network, from its pickle or from a state dict (`.pt`, `.safetensors`).
+    """The tensors of an EDM network from its pickle.
 
     Raises:
       ConversionError: If the file cannot be read, asks for more than a network, or holds another network.
     """
-    if path.suffix != ".pkl":
-        return {name.removeprefix("model."): value for name, value in read_state(path).items()}
     if not path.is_file():
         raise ConversionError(f"{path} is no file")
     content = read_pickle(path, records=_RECORDS)
     network = content.get("ema") if isinstance(content, dict) else content
-    name, state = _persistent(network)
-    if name != "EDMPrecond" or state.get("sigma_data", 0.5) != 0.5:
-        raise ConversionError(f"{path} holds a {name}, expected an EDMPrecond with sigma_data 0.5")
-    model = state["_modules"]["model"]
-    if (kind := _persistent(model)[0]) != "DhariwalUNet":
-        raise ConversionError(f"{path} holds a {kind}, expected a DhariwalUNet (ADM); other EDM networks do not fit")
-    return dict(_tensors(model))
+    try:
+        name, state = _persistent(network)
+        if name != "EDMPrecond" or state.get("sigma_data", 0.5) != 0.5:
+            raise ConversionError(f"{path} holds a {name}, expected an EDMPrecond with sigma_data 0.5")
+        model = state["_modules"]["model"]
+        if (kind := _persistent(model)[0]) != "DhariwalUNet":
+            raise ConversionError(
+                f"{path} holds a {kind}, expected a DhariwalUNet (ADM); other EDM networks do not fit"
+            )
+        return dict(_tensors(model))
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ConversionError(f"{path} holds no network as NVIDIA saves them ({error!r}); {_WAY_OUT}") from error
 
 
 def _persistent(value: Any) -> tuple[str, dict[str, Any]]:
@@ -99,10 +102,10 @@ def infer_config(state: Mapping[str, np.ndarray]) -> UNetConfig:
     if not sides or "map_layer0.weight" not in state or f"enc.{sides[0]}x{sides[0]}_conv.weight" not in state:
         raise ConversionError(f"this is no ADM network of EDM (no enc.64x64_block0 and the like); {_WAY_OUT}")
     count = len(blocks[sides[0]])
-    model_channels = state["map_layer0.weight"].shape[1]
-    widths = [state[f"enc.{side}x{side}_block0.conv0.weight"].shape[0] for side in sides]
     label = state.get("map_label.weight")
     try:
+        model_channels = state["map_layer0.weight"].shape[1]
+        widths = [state[f"enc.{side}x{side}_block0.conv0.weight"].shape[0] for side in sides]
         return UNetConfig(
             in_channels=state[f"enc.{sides[0]}x{sides[0]}_conv.weight"].shape[1],
             out_channels=state["out_conv.weight"].shape[0],
@@ -118,7 +121,7 @@ def infer_config(state: Mapping[str, np.ndarray]) -> UNetConfig:
             num_classes=None if label is None else label.shape[1],
             timestep_scale=TIMESTEP_SCALE,
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, IndexError, ValueError) as error:
         raise ConversionError(f"the tensors do not make an ADM network: {error}") from error
 
 
@@ -129,7 +132,9 @@ def convert(state: Mapping[str, np.ndarray], config: UNetConfig) -> Arrays:
       ConversionError: If tensors are missing, left over, misshapen or not finite; the text lists them.
     """
     finest = max(int(match[1]) for name in state if (match := re.match(r"enc\.(\d+)x\1_conv\.", name)))
-    origin = sources(config, top=_TOP, prefix=lambda part: _prefix(part, finest), fields=_FIELDS)
+    naming = Naming(_TOP, lambda part: _prefix(part, finest), _FIELDS)
+    check_shapes(config, state, naming)
+    origin = sources(config, naming)
     for name, (keys, _) in origin.items():
         if ".qkv." in name:
             origin[name] = Source(keys, _split_qkv)

@@ -5,13 +5,14 @@ channels of the attention divide into heads and in which order, and the noise sc
 the command line.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from convert_weights.reading import Arrays, ConversionError
-from convert_weights.unet import Source, assemble, channel_mult, differences, require, sources
+from convert_weights.arrays import Arrays, ConversionError
+from convert_weights.unet import Naming, Source, assemble, channel_mult, check_shapes, differences, require, sources
 from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import abstract_params
 
@@ -36,6 +37,7 @@ _FIELDS = {
     "down": {"conv": "op"},
     "up": {"conv": "conv"},
 }
+_NAMING = Naming(_TOP, lambda part: part.name, _FIELDS)  # the library's names of the blocks are OpenAI's
 
 
 class Preset(NamedTuple):
@@ -100,12 +102,13 @@ def convert(state: Mapping[str, np.ndarray], config: UNetConfig) -> Arrays:
     Raises:
       ConversionError: If tensors are missing, left over, misshapen or not finite; the text lists them.
     """
+    check_shapes(config, state, _NAMING)
     return assemble(state, origin(config), abstract_params(config))
 
 
 def origin(config: UNetConfig) -> dict[str, Source]:
-    """Where each parameter of a network comes from; this library's names of the blocks are OpenAI's."""
-    return sources(config, top=_TOP, prefix=lambda part: part.name, fields=_FIELDS)
+    """Where each parameter of a network comes from."""
+    return sources(config, _NAMING)
 
 
 def infer_config(state: Mapping[str, np.ndarray], preset: str | None = None, **heads: Any) -> UNetConfig:
@@ -122,7 +125,12 @@ def infer_config(state: Mapping[str, np.ndarray], preset: str | None = None, **h
     """
     if preset is not None and preset not in PRESETS:
         raise ConversionError(f"preset is {preset!r}, expected one of {', '.join(PRESETS)}")
-    fields = _read_fields(state)
+    try:
+        fields = _read_fields(state)
+    except (KeyError, IndexError) as error:
+        raise ConversionError(
+            f"tensors are missing or have too few axes: the network is not recognised ({error})"
+        ) from error
     heads = {name: value for name, value in heads.items() if value is not None}
     known = dict(PRESETS[preset].heads) if preset else {}
     if {"num_heads", "num_head_channels"} & set(heads):
@@ -160,6 +168,8 @@ def _read_fields(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
     inputs = _modules(shapes, "input_blocks")
     outputs = _modules(shapes, "output_blocks")
     num_blocks = 1 + max(inputs)
+    if num_blocks > 2 * len(inputs):  # what has no tensors lies between blocks that have some
+        raise ConversionError(f"input blocks are numbered up to {max(inputs)}, but only {len(inputs)} have tensors")
     strided = [i for i in sorted(inputs) if "0.op.weight" in inputs[i]]
     pooled = [i for i in range(num_blocks) if i not in inputs]  # average pooling has no tensors
     doubled = [i for i in sorted(outputs) if any(f"{j}.in_layers.0.weight" in outputs[i] for j in (1, 2))]
@@ -203,6 +213,6 @@ def _modules(shapes: Mapping[str, tuple[int, ...]], path: str) -> dict[int, dict
     for name, shape in shapes.items():
         first, _, rest = name.partition(".")
         number, _, rest = rest.partition(".")
-        if first == path and number.isdigit():
+        if first == path and re.fullmatch("[0-9]{1,6}", number):
             blocks.setdefault(int(number), {})[rest] = shape
     return blocks

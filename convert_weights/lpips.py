@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from convert_weights.arrays import Arrays, ConversionError
 from convert_weights.pickles import read_pickle
-from convert_weights.reading import Arrays, ConversionError, read_state
+from convert_weights.reading import read_state
 from convert_weights.unet import require
 from jaxrestore.metrics.perceptual import NETWORKS, lpips_shapes
 from jaxrestore.storage.weights import find_problems

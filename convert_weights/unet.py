@@ -5,11 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convert_weights.reading import Arrays, ConversionError
+from convert_weights.arrays import Arrays, ConversionError, is_real
 from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import abstract_params
 from jaxrestore.storage.weights import is_finite, summary
 
+UNFIT = "the state dict does not fit the configuration"
+_ENOUGH = 12  # problems that are listed
+_MOST_LEVELS = 16  # the coarsest of which would need pictures of 32768 pixels
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
 
 
@@ -29,6 +32,18 @@ class Source(NamedTuple):
 
     keys: tuple[str, ...]
     combine: Callable[..., np.ndarray] = lambda tensor: tensor  # in PyTorch's layout
+
+
+class Naming(NamedTuple):
+    """A format's names."""
+
+    top: Mapping[str, str]  # of each module outside the blocks, e.g. {"time_in": "time_embed.0", ...}
+    prefix: Callable[[Part], str]  # of a part
+    fields: Mapping[str, Mapping[str, str]]  # of each module of each kind of part, e.g. {"res": {"norm_in": "norm1"}}
+
+    def module(self, part: Part, field: str) -> str:
+        """The format's name of a module of a part."""
+        return ".".join(filter(None, (self.prefix(part), self.fields[part.kind][field])))
 
 
 def parts(config: UNetConfig) -> Iterator[Part]:
@@ -63,29 +78,51 @@ def parts(config: UNetConfig) -> Iterator[Part]:
             block += 1
 
 
-def sources(
-    config: UNetConfig,
-    *,
-    top: Mapping[str, str],
-    prefix: Callable[[Part], str],
-    fields: Mapping[str, Mapping[str, str]],
-) -> dict[str, Source]:
-    """One source for each parameter of a network, from a format's names.
+def check_shapes(config: UNetConfig, state: Mapping[str, np.ndarray], naming: Naming) -> None:
+    """Hold a configuration against what is stored: one tensor of every module.
 
-    Args:
-      config: Of the network.
-      top: The format's name of each module outside the blocks, e.g. {"time_in": "time_embed.0", ...}.
-      prefix: The format's name of a part.
-      fields: For each kind of part, the format's name of each of its modules, e.g. {"res": {"norm_in": "norm1"}}.
+    Building the network of an absurd configuration takes minutes and gigabytes; this stops at the first differences.
+
+    Raises:
+      ConversionError: If tensors that the configuration asks for are missing, or have other channels.
     """
+    problems: list[str] = []
+    embedding, patch = 4 * config.model_channels, config.patch_size**2
+    _expect(problems, state, f"{naming.top['time_in']}.weight", (embedding, config.model_channels))
+    _expect(problems, state, f"{naming.top['conv_out']}.weight", (config.out_channels * patch, config.widths[0]))
+    if config.num_classes is not None:
+        label = f"{naming.top['label']}.weight"
+        if label not in state or config.num_classes not in state[label].shape:
+            problems.append(f"{label} is missing or not of {config.num_classes} classes")
+    for part in parts(config):
+        width = config.widths[part.level]
+        if part.kind == "stem":
+            _expect(problems, state, f"{naming.module(part, 'conv')}.weight", (width, config.in_channels * patch))
+        elif part.kind == "res":
+            _expect(problems, state, f"{naming.module(part, 'conv_in')}.weight", (width,))
+        elif part.kind == "attention":
+            _expect(problems, state, f"{naming.module(part, 'norm')}.weight", (width,))
+        elif config.conv_resample:
+            _expect(problems, state, f"{naming.module(part, 'conv')}.weight", (width, width))
+        if len(problems) >= _ENOUGH:
+            break
+    require(problems, UNFIT)
+
+
+def _expect(problems: list[str], state: Mapping[str, np.ndarray], key: str, axes: tuple[int, ...]) -> None:
+    """Note a tensor that is missing, or whose first axes have other lengths."""
+    if key not in state:
+        problems.append(f"missing {key}")
+    elif state[key].shape[: len(axes)] != axes:
+        problems.append(f"{key} has shape {state[key].shape}, expected {', '.join(map(str, axes))} first")
+
+
+def sources(config: UNetConfig, naming: Naming) -> dict[str, Source]:
+    """One source for each parameter of a network, from a format's names."""
     found, by_name = {}, {part.name: part for part in parts(config)}
     for name in abstract_params(config):
-        *module, leaf = name.split(".")
-        if len(module) == 1:
-            key = top[module[0]]
-        else:
-            part = by_name[".".join(module[:-1])]
-            key = ".".join(filter(None, (prefix(part), fields[part.kind][module[-1]])))
+        *part, module, leaf = name.split(".")
+        key = naming.module(by_name[".".join(part)], module) if part else naming.top[module]
         found[name] = Source((f"{key}.{_LEAVES[leaf]}",))
     return found
 
@@ -96,7 +133,7 @@ def assemble(
     expected: Mapping[str, Any],
     *,
     ignored: Callable[[str], bool] = lambda key: False,
-    complaint: str = "the state dict does not fit the configuration",
+    complaint: str = UNFIT,
 ) -> Arrays:
     """The parameters of a network, renamed and transposed; dtypes are kept.
 
@@ -108,7 +145,8 @@ def assemble(
       complaint: Beginning of the error's text.
 
     Raises:
-      ConversionError: If tensors are missing, left over, misshapen or not finite; the text lists them.
+      ConversionError: If tensors are missing, left over, misshapen, not finite, or no floating-point numbers; the text
+        lists them.
     """
     params, problems = {}, []
     unused = {key for key in state if not ignored(key)}
@@ -125,6 +163,8 @@ def assemble(
         if value is None or value.shape != parameter.shape:
             shapes = ", ".join(f"{key} {tuple(state[key].shape)}" for key in keys)
             problems.append(f"{shapes} does not fit {name} {parameter.shape}")
+        elif not all(is_real(state[key]) for key in keys):
+            problems.append(f"{', '.join(keys)} has dtype {state[keys[0]].dtype}, expected real numbers with fractions")
         elif not is_finite(value):
             problems.append(f"{', '.join(keys)} has values that are not finite")
         else:
@@ -145,7 +185,16 @@ def to_channels_last(value: np.ndarray, shape: tuple[int, ...], name: str) -> np
 
 
 def channel_mult(widths: Sequence[int], model_channels: int) -> tuple[float, ...]:
-    """`UNetConfig.channel_mult` for the channels of each level; integers where they are."""
+    """`UNetConfig.channel_mult` for the channels of each level; integers where they are.
+
+    Raises:
+      ConversionError: If there are no levels, absurdly many, or no channels.
+    """
+    if not 1 <= len(widths) <= _MOST_LEVELS or min(model_channels, *widths) < 1:
+        raise ConversionError(
+            f"there are {len(widths)} levels of {summary([str(width) for width in widths])} channels, expected 1 to "
+            f"{_MOST_LEVELS} levels"
+        )
     ratios = [width / model_channels for width in widths]
     return tuple(int(ratio) if ratio == int(ratio) else ratio for ratio in ratios)
 
@@ -153,7 +202,7 @@ def channel_mult(widths: Sequence[int], model_channels: int) -> tuple[float, ...
 def require(problems: list[str], what: str) -> None:
     """Raise a `ConversionError` if there are problems."""
     if problems:
-        raise ConversionError(f"{what}: {summary(problems, 12)}")
+        raise ConversionError(f"{what}: {summary(problems, _ENOUGH)}")
 
 
 def differences(expected: Mapping[str, Any], found: UNetConfig) -> list[str]:

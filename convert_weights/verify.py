@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from convert_weights.reading import ConversionError
+from convert_weights.arrays import ConversionError
 from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import apply_unet
 
