@@ -1,1 +1,4 @@
-"""Measurements: one file per question that a user asks. Results land in `benchmarks/results/` as JSON."""
+"""Measurements: one module for each question that a user asks. Results land in `benchmarks/results/` as JSON.
+
+`python -m benchmarks` says which there are.
+"""

@@ -1,7 +1,6 @@
 """The same network, the same steps, the same batch: this library and PyTorch, timed in turns in one process.
 
-    python -m benchmarks.against_torch [--network ffhq256] [--size 256] [--batch 1] [--dtypes float32 bfloat16]
-                                       [--compile] [--minutes 10]
+    python -m benchmarks.against_torch [--network ffhq256] [--batch 1] [--dtypes float32 bfloat16] [--compile]
 
 The network is OpenAI's as azula carries it, with random weights; this library has the converted ones. Compared are a
 forward pass, inner steps of SPGD, and steps of DPS (`jaxrestore.dps` against azula's `DPSSampler`). PyTorch's
@@ -10,9 +9,7 @@ ones: with respect to the image alone, channels last, compiled. In float32 on a 
 XLA uses by default. Needs the extra `verify`.
 """
 
-import argparse
 import importlib.metadata
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrestore as jr
-from benchmarks import _run, networks
+from benchmarks import _cells, _run, networks
 from benchmarks.cases import LEVEL, degradation
 from convert_weights import guided_diffusion, verify
 from jaxrestore.priors import NetworkPrior
@@ -125,7 +122,7 @@ def torch_cases(side: TorchSide, *, compile_too: bool) -> dict[str, Callable[[],
 
 def jax_cases(prior: NetworkPrior, x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], jax.Array]]:
     """This library's."""
-    given, size = degradation(x.shape[1]), len(x)
+    reduction = degradation(x.shape[1])
     dps = jr.dps(num_steps=DPS_STEPS)
 
     def denoise(prior, x):
@@ -133,7 +130,7 @@ def jax_cases(prior: NetworkPrior, x: np.ndarray, y: np.ndarray) -> dict[str, Ca
 
     def step(prior, x, y):
         def loss(x):
-            return jnp.sum(jnp.square(jax.vmap(given.operator)(denoise(prior, x)) - y))
+            return jnp.sum(jnp.square(jax.vmap(reduction.operator)(denoise(prior, x)) - y))
 
         return x - RATE * jax.grad(loss)(x)
 
@@ -141,8 +138,8 @@ def jax_cases(prior: NetworkPrior, x: np.ndarray, y: np.ndarray) -> dict[str, Ca
         return jax.lax.scan(lambda x, _: (step(prior, x, y), None), x, length=SPGD_STEPS)[0]
 
     def sample(prior, y):
-        keys = jax.random.split(jax.random.key(0), size)
-        return jax.vmap(lambda key, y: dps.sample(key, prior, given, y).image)(keys, y)
+        keys = jax.random.split(jax.random.key(0), len(x))
+        return jax.vmap(lambda key, y: dps.sample(key, prior, reduction, y).image)(keys, y)
 
     arguments = {"forward": (denoise, (prior, x)), "step": (steps, (prior, x, y)), "dps": (sample, (prior, y))}
     placed = {name: (jax.jit(f), jax.device_put(a)) for name, (f, a) in arguments.items()}
@@ -156,58 +153,69 @@ def difference(cases: Mapping[str, Callable[[], Any]], name: str, x: np.ndarray)
     return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs - x))
 
 
-def main() -> None:
-    """Measure, print and write the result after each dtype."""
-    import torch
+def measure(cases: Mapping[str, Callable[[], Any]], x: np.ndarray, *, repeats: int) -> dict[str, Any]:
+    """Time the cases in turns, once both sides are seen to compute the same."""
+    differences = {name: difference(cases, name, x) for name in ("forward", "step")}
+    times = _run.alternate(cases, repeats=repeats)
+    medians = {name: t["median_s"] for name, t in times.items()}
+    return {
+        "seconds": medians,
+        "times_as_long_as_jaxrestore": {
+            name: seconds / medians[f"{name.split('/')[0]}/jaxrestore"] for name, seconds in medians.items()
+        },
+        "relative_difference": differences,
+        "measured": times,
+    }
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+def show(dtype: str, cell: Mapping[str, Any]) -> None:
+    """Print a cell, one line a form."""
+    for name, seconds in sorted(cell["seconds"].items()):
+        ratio = cell["times_as_long_as_jaxrestore"][name]
+        print(f"{dtype}  {name:32s} {1e3 * seconds:10.1f} ms  {ratio:6.2f} x", flush=True)
+    print(f"relative differences {cell['relative_difference']}", flush=True)
+
+
+def main() -> None:
+    """Measure the cells that are due, one for each dtype, and print them."""
+    parser = _run.parser(__doc__)
     parser.add_argument("--network", default="ffhq256", choices=list(guided_diffusion.PRESETS))
-    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--size", type=int, default=256, help="side of the images in pixels")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--dtypes", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
     parser.add_argument("--compile", action="store_true", help="also torch.compile (minutes, and a C++ compiler)")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no further dtype after this time")
+    _cells.add_options(parser)
     arguments = parser.parse_args()
+
+    import torch
+
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
 
-    started = time.monotonic()
     config = networks.published_config(arguments.network)
-    state = networks.random_state(config)
     noise = np.random.default_rng(0).standard_normal((arguments.batch, arguments.size, arguments.size, 3))
     x, y = (0.5 * noise).astype(np.float32), (0.5 * noise[:, ::4, ::4]).astype(np.float32)
-    file = _run.result_file("against_torch")
-    cells = _run.read_cells("against_torch")
+    # A cell with the compiled forms also serves those who do not ask for them.
+    facts = {"steps_in_one_call": {"forward": 1, "step": SPGD_STEPS, "dps": DPS_STEPS}}
+    facts |= {"compiled_too": True} if arguments.compile else {}
+    cells = _cells.Cells("against_torch", arguments)
     for dtype in arguments.dtypes:
-        if time.monotonic() - started > 60 * arguments.minutes:
-            print("out of time")
-            break
+        label = f"{arguments.network}/{arguments.size}/{dtype}/{arguments.batch}"
+        if not cells.due(label, facts):
+            continue
+        state = networks.random_state(config)
         side = TorchSide(config, state, x, y, dtype)
         cases = {
             **jax_cases(networks.from_state(config, state, dtype), x, y),
             **torch_cases(side, compile_too=arguments.compile),
         }
-        differences = {name: difference(cases, name, x) for name in ("forward", "step")}
-        times = _run.alternate(cases, repeats=arguments.repeats)
-        medians = {name: t["median_s"] for name, t in times.items()}
-        ratios = {name: s / medians[f"{name.split('/')[0]}/jaxrestore"] for name, s in medians.items()}
-        cells[f"{arguments.network}/{arguments.size}/{dtype}/{arguments.batch}"] = {
-            "seconds": medians,
-            "times_as_long_as_jaxrestore": ratios,
-            "relative_difference": differences,
-            "steps_in_one_call": {"forward": 1, "step": SPGD_STEPS, "dps": DPS_STEPS},
-            "torch_device": str(side.device),
-            "torch_threads": torch.get_num_threads(),
-            "versions": {name: importlib.metadata.version(name) for name in ("torch", "azula")},
-            "revision": _run.revision(),
-            "measured": times,
-        }
-        for name in sorted(medians):
-            print(f"{dtype}  {name:32s} {1e3 * medians[name]:10.1f} ms  {ratios[name]:6.2f} x", flush=True)
-        print(f"relative differences {differences}")
-        _run.write("against_torch", {"cells": cells})
-    print(file)
+        cell = {**facts, "compiled_too": arguments.compile, **measure(cases, x, repeats=arguments.repeats)}
+        cell |= {"torch_device": str(side.device), "torch_threads": torch.get_num_threads()}
+        cell |= {"versions": {name: importlib.metadata.version(name) for name in ("torch", "azula")}}
+        cells.write({label: cell})
+        show(dtype, cell)
+    print(cells.path)
 
 
 if __name__ == "__main__":

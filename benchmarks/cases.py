@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 import jaxrestore as jr
-from benchmarks import _run
+from jaxrestore import methods
+from jaxrestore.methods import Evaluations
 from jaxrestore.samplers._base import batch_axes
-from jaxrestore.tasks import METHODS
 
 LEVEL = 0.5  # noise level of single evaluations; speed does not depend on it
 CANDIDATES = (1, 2, 10, 50)
@@ -20,9 +20,8 @@ class Case(NamedTuple):
     """A function to time."""
 
     run: Callable[..., jax.Array]  # (prior, x (B, H, W, C), y (B, h, w, C)) -> images (B, H, W, C)
-    turns: int  # of what the case is named after, in one call
-    forwards: int  # evaluations of the network in one call, for each image
-    gradients: int  # how many of them are followed by an input gradient, of as many operations
+    turns: int  # how often one call does what the case is named after
+    evaluations: Evaluations  # of the network in one call, for each image
     description: str
 
 
@@ -38,7 +37,7 @@ def _denoise_loop(size: int, turns: int) -> Case:
 
         return jax.lax.scan(body, x, length=turns)[0]
 
-    return Case(run, turns, turns, 0, "forward pass of the network, inside a scan")
+    return Case(run, turns, Evaluations(turns), "forward pass of the network, inside a scan")
 
 
 def _gradient_loop(size: int, turns: int) -> Case:
@@ -53,24 +52,25 @@ def _gradient_loop(size: int, turns: int) -> Case:
 
         return jax.lax.scan(body, x, length=turns)[0]
 
-    return Case(run, turns, turns, turns, "input gradient of a likelihood through the network, inside a scan")
+    description = "input gradient of a likelihood through the network, inside a scan"
+    return Case(run, turns, Evaluations(turns, turns), description)
 
 
 def _batched_steps(sampler: jr.Sampler, size: int, index: int, turns: int) -> Callable[..., jax.Array]:
     """`turns` times the sampler's step at `index`, for a batch."""
-    given = degradation(size)
+    reduction = degradation(size)
 
     def run(prior, x, y):
         keys = jax.random.split(jax.random.key(0), len(x))
 
         def start(key, y):
-            return sampler.init(key, prior, given, y)
+            return sampler.init(key, prior, reduction, y)
 
         axes = batch_axes(jax.eval_shape(start, keys[0], y[0]))
         state = jax.vmap(start, out_axes=axes)(keys, y)._replace(x=x, index=jnp.int32(index))
 
         def step(state, y):
-            return sampler.step(state, prior, given, y)[0]
+            return sampler.step(state, prior, reduction, y)[0]
 
         def body(state, _):
             return jax.vmap(step, in_axes=(axes, 0), out_axes=axes)(state, y)._replace(index=jnp.int32(index)), None
@@ -82,27 +82,26 @@ def _batched_steps(sampler: jr.Sampler, size: int, index: int, turns: int) -> Ca
 
 def _spgd_step(size: int, turns: int) -> Case:
     run = _batched_steps(jr.spgd(num_steps=2, warmup_steps=turns), size, 0, 1)
-    return Case(run, turns, turns, turns, "likelihood step of SPGD, inside its loop")
+    return Case(run, turns, Evaluations(turns, turns), "likelihood step of SPGD, inside its loop")
 
 
 def _dpps_step(size: int, turns: int, *, candidates: int) -> Case:
     sampler = jr.dps(num_steps=1000) if candidates == 1 else jr.dpps(num_steps=1000, n_max=candidates)
     # At the second last step the signal is strong, so all candidates are drawn.
     run = _batched_steps(sampler, size, sampler.num_steps - 2, turns)
-    return Case(run, turns, turns, turns, f"step of DPPS with {candidates} candidates (1: DPS)")
+    return Case(run, turns, Evaluations(turns, turns), f"step of DPPS with {candidates} candidates (1: DPS)")
 
 
 def _sampler(size: int, turns: int, *, method: str, settings: Mapping[str, Any]) -> Case:
-    sampler = METHODS[method](**settings)
-    given = degradation(size)
+    row = methods.get(method)
+    sampler, reduction = row.build(**settings), degradation(size)
 
     def run(prior, x, y):
         keys = jax.random.split(jax.random.key(0), len(y))
-        return jax.vmap(lambda key, y: sampler.sample(key, prior, given, y).image)(keys, y)
+        return jax.vmap(lambda key, y: sampler.sample(key, prior, reduction, y).image)(keys, y)
 
-    evaluations = _run.network_evaluations(method, settings)
-    words = ", ".join(f"{k}={v}" for k, v in settings.items())
-    return Case(run, 1, evaluations, evaluations, f"whole {method} sampler, {words}")
+    words = ", ".join(f"{name}={value}" for name, value in settings.items())
+    return Case(run, 1, row.evaluations(settings), f"whole {method} sampler, {words}")
 
 
 # Cases of one group are timed in turns, so their ratios are fair.

@@ -1,12 +1,11 @@
-"""Time and memory of converting a checkpoint of published size, made of random weights.
+"""How long does converting a checkpoint of published size take, and how much memory?
 
-    python -m benchmarks.conversion ffhq256 imagenet256
+    python -m benchmarks.conversion [ffhq256 imagenet256 ...]
 
-Memory is the largest resident set of the converting process, in which the pages of the mapped checkpoint count, less
-that of a process that only imports PyTorch, JAX and Orbax.
+Checkpoints are made of random weights. Memory is the largest resident set of the converting process, in which the pages
+of the mapped checkpoint count, less that of a process that only imports PyTorch, JAX and Orbax.
 """
 
-import argparse
 import contextlib
 import pathlib
 import subprocess
@@ -19,14 +18,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks._run import write
-from benchmarks.networks import published_config, random_state
+from benchmarks import _cells, _run, networks
 from convert_weights import guided_diffusion
 from jaxrestore import load_prior
 from jaxrestore.priors.network import abstract_params
 
 
-def run(arguments: list[str]) -> tuple[float, float]:
+def run_and_watch(arguments: list[str]) -> tuple[float, float]:
     """Seconds and peak resident MB of a Python command.
 
     The peak is read from /proc while it runs: what `getrusage` says of a child includes the parent that started it.
@@ -58,16 +56,16 @@ def forward(folder: pathlib.Path, side: int) -> dict[str, Any]:
 
 
 def measure(preset: str, folder: pathlib.Path) -> dict[str, Any]:
+    """Write a checkpoint into `folder`, convert it there, and use the prior that comes out."""
     import torch
 
-    config, checkpoint = published_config(preset), folder / f"{preset}.pt"
-    torch.save({name: torch.from_numpy(a) for name, a in random_state(config).items()}, checkpoint)
+    config, checkpoint = networks.published_config(preset), folder / f"{preset}.pt"
+    torch.save({name: torch.from_numpy(a) for name, a in networks.random_state(config).items()}, checkpoint)
     size = checkpoint.stat().st_size / 1e6
-    _, imports = run(["-c", "import torch, orbax.checkpoint, flax.nnx, convert_weights.cli"])
+    _, imports = run_and_watch(["-c", "import torch, orbax.checkpoint, flax.nnx, convert_weights.cli"])
     command = ["-m", "convert_weights", "guided-diffusion", str(checkpoint), "--preset", preset]
-    seconds, peak = run([*command, "--out", str(folder / preset)])
+    seconds, peak = run_and_watch([*command, "--out", str(folder / preset)])
     return {
-        "case": preset,
         "parameters": sum(int(np.prod(a.shape)) for a in abstract_params(config).values()),
         "dtype": "float32",
         "file_mb": size,
@@ -80,15 +78,21 @@ def measure(preset: str, folder: pathlib.Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("presets", nargs="*", default=["ffhq256"], choices=guided_diffusion.PRESETS)
+    """Measure the cells that are due, one for each checkpoint, and print them."""
+    parser = _run.parser(__doc__)
+    parser.add_argument("presets", nargs="*", metavar="PRESET", help=f"of {', '.join(guided_diffusion.PRESETS)}")
+    _cells.add_options(parser)
     arguments = parser.parse_args()
-    results = []
-    for preset in arguments.presets:
-        with tempfile.TemporaryDirectory() as folder:
-            results.append(measure(preset, pathlib.Path(folder)))
-        print(results[-1])
-    print(write("conversion", {"cases": results}))
+    if unknown := set(arguments.presets) - set(guided_diffusion.PRESETS):
+        parser.error(f"no preset {', '.join(sorted(unknown))}; expected some of {', '.join(guided_diffusion.PRESETS)}")
+    cells = _cells.Cells("conversion", arguments)
+    for preset in arguments.presets or ["ffhq256"]:
+        if cells.due(preset, {}):
+            with tempfile.TemporaryDirectory() as folder:
+                cell = measure(preset, pathlib.Path(folder))
+            cells.write({preset: cell})
+            print(preset, cell, flush=True)
+    print(cells.path)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """Large images by tiles: do the seams show, and how much memory does it take?
 
-`python -m benchmarks.large_image FOLDER [--size 1024] [--method ddnm] [--save DIR]`. The pictures' centres are degraded
-and restored with the bundled prior, once whole and once by tiles. At the tiles' borders two things are compared with
-the rest of the picture: the error, and the jump of the error from one pixel to the next across the border. Memory is
-what XLA reserves for a likelihood gradient, known before running.
+    python -m benchmarks.large_image FOLDER [--size 1024] [--method ddnm] [--save DIR]
+
+The pictures' centres are degraded and restored with the bundled prior, once whole and once by tiles. At the tiles'
+borders two things are compared with the rest of the picture: the error, and the jump of the error from one pixel to the
+next across the border. Memory is what XLA reserves for a likelihood gradient, known before running.
 """
 
-import argparse
 import pathlib
-import time
 from typing import Any
 
 import jax
@@ -16,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrestore as jr
-from benchmarks import _run
-from jaxrestore import evaluation, images
+from benchmarks import _cells, _photographs, _run, networks
+from jaxrestore import evaluation, images, methods
+from jaxrestore.methods import METHODS
 from jaxrestore.priors import Prior, TiledPrior
 from jaxrestore.priors.tiled import tile_starts
 
@@ -35,13 +35,14 @@ def seams(error: np.ndarray, places: np.ndarray) -> dict[str, float]:
     near = np.zeros(len(error), bool)
     for place in places:
         near[max(place - _NEAR, 0) : place + _NEAR] = True
-    there = near[:, None] | near[None, :]
+    near_in_2d = near[:, None] | near[None, :]
     squares = np.square(error).mean(-1)
     jumps = [np.square(np.diff(error, axis=axis)).mean((1 - axis, 2)) for axis in (0, 1)]  # by line
-    at = np.isin(np.arange(1, len(error)), places)
+    at_border = np.isin(np.arange(1, len(error)), places)
+    at_borders, elsewhere = (np.mean([j[lines].mean() for j in jumps]) for lines in (at_border, ~at_border))
     return {
-        "error": float(np.sqrt(squares[there].mean() / squares[~there].mean())),
-        "jump": float(np.sqrt(np.mean([j[at].mean() for j in jumps]) / np.mean([j[~at].mean() for j in jumps]))),
+        "error": float(np.sqrt(squares[near_in_2d].mean() / squares[~near_in_2d].mean())),
+        "jump": float(np.sqrt(at_borders / elsewhere)),
     }
 
 
@@ -56,58 +57,55 @@ def gradient_mb(prior: Prior, degradation: jr.Degradation) -> float:
     return memory.temp_size_in_bytes / 1e6
 
 
+def measure(
+    task: jr.Task, method: str, prior: Prior, photographs: _photographs.Photographs, places: np.ndarray
+) -> tuple[dict[str, Any], np.ndarray]:
+    """A cell, and the restored pictures; `places` are the tiles' borders."""
+    truths = photographs.stack
+    result = evaluation.evaluate(
+        task.sampler(method), prior, task.degradation, truths, key=jax.random.key(0), batch_size=1, progress=True
+    )
+    ratios = [seams(restored - truth, places) for restored, truth in zip(result.restored, truths, strict=True)]
+    cell = {
+        "mean": evaluation.mean_scores(result.scores)._asdict(),
+        "borders_over_elsewhere": {kind: float(np.mean([r[kind] for r in ratios])) for kind in ("error", "jump")},
+        "seconds_per_image": result.seconds / len(truths),
+        "gradient_mb": gradient_mb(prior, task.degradation),
+    }
+    return cell, result.restored
+
+
 def main() -> None:
-    """Measure, print and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path, help="pictures of at least --size pixels each way")
-    parser.add_argument("--size", type=int, default=1024)
+    """Measure the cells that are due, and print each."""
+    parser = _run.parser(__doc__)
+    _photographs.add_options(parser, size=1024)
     parser.add_argument("--tile", type=int, default=256)
     parser.add_argument("--overlap", type=int, default=64)
-    parser.add_argument("--task", default="super_resolution")
-    parser.add_argument("--method", default="ddnm")
-    parser.add_argument("--pictures", type=int, help="take only the first so many")
+    parser.add_argument("--task", default="super_resolution", choices=_photographs.TASKS)
+    parser.add_argument("--method", default="ddnm", choices=list(METHODS))
     parser.add_argument("--save", type=pathlib.Path, help="folder for the restored pictures")
+    _cells.add_options(parser)
     arguments = parser.parse_args()
-    size = arguments.size
-    paths, stack = _run.load_centres(arguments.folder, size, arguments.pictures)
+    photographs = _photographs.load(arguments)
+    cells = _cells.Cells("large_image", arguments)
 
     whole = jr.load_prior("photo")
     tiled = TiledPrior(whole, tile=arguments.tile, overlap=arguments.overlap)
-    task = jr.task(arguments.task, image_shape=stack.shape[1:])
-    places = borders(size, arguments.tile, arguments.overlap)
-    cells: dict[str, Any] = {}
+    task = jr.task(arguments.task, image_shape=photographs.stack.shape[1:])
+    facts = {name: getattr(arguments, name) for name in ("task", "method", "tile", "overlap")}
+    facts["settings"] = methods.get(arguments.method).complete(task.for_method(arguments.method))
+    facts |= {**networks.photo_facts(), **photographs.facts, "dtype": whole.config.dtype}
+    places = borders(arguments.size, arguments.tile, arguments.overlap)
     for name, prior in (("whole", whole), ("tiled", tiled)):
-        started = time.perf_counter()
-        result = evaluation.evaluate(
-            task.sampler(arguments.method),
-            prior,
-            task.degradation,
-            stack,
-            key=jax.random.key(0),
-            batch_size=1,
-            progress=True,
-        )
-        ratios = [seams(restored - truth, places) for restored, truth in zip(result.restored, stack, strict=True)]
-        cells[name] = {
-            "mean": evaluation.mean_scores(result.scores)._asdict(),
-            "borders_over_elsewhere": {k: float(np.mean([r[k] for r in ratios])) for k in ("error", "jump")},
-            "seconds_per_image": (time.perf_counter() - started) / len(stack),
-            "gradient_mb": gradient_mb(prior, task.degradation),
-        }
-        print(name, cells[name], flush=True)
+        if not cells.due(name, facts):
+            continue
+        cell, restored = measure(task, arguments.method, prior, photographs, places)
+        cells.write({name: {**facts, **cell}})
+        print(name, cell, flush=True)
         if arguments.save:
-            for path, restored in zip(paths, result.restored, strict=True):
-                images.save(arguments.save / f"{path.stem}-{name}.png", restored, overwrite=True)
-    report = {
-        "shape": list(stack.shape),
-        "dtype": whole.config.dtype,
-        "task": arguments.task,
-        "method": arguments.method,
-        "tile": arguments.tile,
-        "overlap": arguments.overlap,
-        "cells": cells,
-    }
-    print(_run.write("large_image", report))
+            for path, image in zip(photographs.paths, restored, strict=True):
+                images.save(arguments.save / f"{path.stem}-{name}.png", image, overwrite=True)
+    print(cells.path)
 
 
 if __name__ == "__main__":

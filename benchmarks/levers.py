@@ -1,277 +1,41 @@
-"""What each way of being fast is worth, alone. `benchmarks/NOTES.md` says what was expected of it and what came out.
+"""What is each way of being fast worth, alone? `benchmarks/NOTES.md` says what was expected and what came out.
 
-`python -m benchmarks.levers [LEVER ...]`. Each lever's variants run in turns.
+    python -m benchmarks.levers [LEVER ...] [--repeats 7]
+
+A lever is something that the library does for speed, or could do; its variants run in turns.
 """
 
-import argparse
-import dataclasses
 import functools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jaxrestore as jr
-from benchmarks import _run
-from jaxrestore.evaluation import environment
-from jaxrestore.layers import group_norm as group_norm_layer
-from jaxrestore.operators.blur import gaussian_kernel
-from jaxrestore.priors import NetworkPrior, UNetConfig, unet
-from jaxrestore.samplers.ancestral import ReverseStep
-from jaxrestore.samplers.dpps import select_candidate
+from benchmarks import _cells, _run, variants
+from benchmarks.variants import Variants
 
-SIZE = 256
-SIGMA = jnp.float32(0.5)
-Variants = Mapping[str, tuple[Callable[..., Any], tuple[Any, ...]]]  # name -> (function to jit, arguments)
-
-
-def _loss(prior: NetworkPrior, x: jax.Array) -> jax.Array:
-    return jnp.sum(jnp.square(prior.denoise(x, SIGMA)))
-
-
-def _steps(prior: NetworkPrior, x: jax.Array, *, length: int = 3, unroll: int = 1) -> jax.Array:
-    def body(x, _):
-        return x - 1e-3 * jax.grad(_loss, argnums=1)(prior, x), None
-
-    return jax.lax.scan(body, x, length=length, unroll=unroll)[0]
-
-
-def _image(channels: int = 3, size: int = SIZE) -> jax.Array:
-    return jnp.asarray(np.random.default_rng(0).standard_normal((size, size, channels)), jnp.float32)
-
-
-def bfloat16() -> Variants:
-    """Convolutions and attention in bfloat16; norms, state and the output stay float32."""
-    prior = jr.load_prior("photo")
-    half = dataclasses.replace(prior, config=dataclasses.replace(prior.config, dtype="bfloat16"))
-    return {"float32": (_steps, (prior, _image())), "bfloat16": (_steps, (half, _image()))}
-
-
-def rematerialisation() -> Variants:
-    """Each block computed again in the backward pass."""
-    prior = jr.load_prior("photo")
-    again = dataclasses.replace(prior, config=dataclasses.replace(prior.config, remat=True))
-    return {"stored": (_steps, (prior, _image())), "recomputed": (_steps, (again, _image()))}
-
-
-def one_vjp() -> Variants:
-    """The estimate and its gradient from one evaluation, or from two."""
-    prior, x = jr.load_prior("photo"), _image()
-
-    def together(prior, x):
-        def body(x, _):
-            def loss(x):
-                x0 = prior.denoise(x, SIGMA)
-                return jnp.sum(jnp.square(x0)), x0
-
-            gradient, x0 = jax.grad(loss, has_aux=True)(x)
-            return x - 1e-3 * gradient + 1e-3 * x0, None
-
-        return jax.lax.scan(body, x, length=3)[0]
-
-    def apart(prior, x):
-        def body(x, _):
-            # The barrier keeps XLA from finding that both evaluations are the same.
-            x0 = prior.denoise(jax.lax.optimization_barrier(x), SIGMA)
-            return x - 1e-3 * jax.grad(_loss, argnums=1)(prior, x) + 1e-3 * x0, None
-
-        return jax.lax.scan(body, x, length=3)[0]
-
-    return {"one vjp": (together, (prior, x)), "two evaluations": (apart, (prior, x))}
-
-
-def unrolling() -> Variants:
-    """Four gradient steps, unrolled by 1, 2 and 4."""
-    prior, x = jr.load_prior("photo"), _image()
-
-    def by(unroll: int):
-        return lambda prior, x: _steps(prior, x, length=4, unroll=unroll)
-
-    return {f"unroll {n}": (by(n), (prior, x)) for n in (1, 2, 4)}
-
-
-def _without_own_gradient(*arguments: Any) -> jax.Array:
-    """The library's GroupNorm, whose gradient is left to JAX."""
-    return group_norm_layer._forward(*arguments)[0]
-
-
-def group_norm() -> Variants:
-    """GroupNorm and SiLU, with gradient: sums by channel first, against one sum over pixels and channels of a group."""
-    config, channels = UNetConfig(), 128
-    x, gain, shift = _image(channels, 128)[None], jnp.ones((1, channels)), jnp.zeros((1, channels))
-
-    def by_channel(x):
-        return jnp.sum(_without_own_gradient(x, gain, shift, config.norm_groups, config.norm_eps, True) ** 2)
-
-    def by_group(x):
-        grouped = x.reshape(1, -1, config.norm_groups, channels // config.norm_groups)
-        mean = grouped.mean((1, 3), keepdims=True)
-        variance = jnp.square(grouped - mean).mean((1, 3), keepdims=True)
-        normed = ((grouped - mean) * jax.lax.rsqrt(variance + config.norm_eps)).reshape(x.shape)
-        return jnp.sum(jax.nn.silu(normed * gain + shift) ** 2)
-
-    def repeated(f):
-        return lambda x: jax.lax.scan(lambda x, _: (x - 1e-6 * jax.grad(f)(x), None), x, length=5)[0]
-
-    return {"by channel": (repeated(by_channel), (x,)), "by group": (repeated(by_group), (x,))}
-
-
-def _replaced(name: str, replacement: Callable[..., Any]) -> Callable[..., jax.Array]:
-    """Gradient steps through a network that has another function in place of one of its own."""
-
-    def steps(prior, x):
-        with mock.patch.object(unet, name, replacement):  # while it is traced
-            return _steps(prior, x, length=8)
-
-    return steps
-
-
-def group_norm_backward() -> Variants:
-    """GroupNorm and SiLU: their values computed again in the backward pass, or stored as `jax.grad` would."""
-    arguments = (jr.load_prior("photo"), _image())
-    return {
-        "computed again": (_replaced("group_norm", group_norm_layer.group_norm), arguments),
-        "stored": (_replaced("group_norm", _without_own_gradient), arguments),
-    }
-
-
-def sums_of_gradients() -> Variants:
-    """Gradients of skip connections added up at each block, or wherever XLA wants to."""
-    arguments = (jr.load_prior("photo"), _image())
-    return {
-        "at each block": (_replaced("_add_up_gradient", unet._add_up_gradient), arguments),
-        "left to XLA": (_replaced("_add_up_gradient", lambda h: h), arguments),
-    }
-
-
-def attention() -> Variants:
-    """`jax.nn.dot_product_attention` against the same written out; 1024 positions, 4 heads of 64, with gradient."""
-    q, k, v = (jnp.asarray(a) for a in np.random.default_rng(0).standard_normal((3, 1, 1024, 4, 64)).astype(np.float32))
-
-    def fused(q, k, v):
-        return jnp.sum(jax.nn.dot_product_attention(q, k, v) ** 2)
-
-    def plain(q, k, v):
-        weights = jax.nn.softmax(jnp.einsum("bqhd,bkhd->bhqk", q, k) / 8.0, axis=-1)
-        return jnp.sum(jnp.einsum("bhqk,bkhd->bqhd", weights, v) ** 2)
-
-    return {
-        "dot_product_attention": (jax.grad(fused, argnums=(0, 1, 2)), (q, k, v)),
-        "einsum": (jax.grad(plain, argnums=(0, 1, 2)), (q, k, v)),
-    }
-
-
-def layout() -> Variants:
-    """A 3x3 convolution of 128 channels at 64x64, channels last and channels first."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((1, 64, 64, 128)).astype(np.float32)
-    kernel = (0.03 * rng.standard_normal((3, 3, 128, 128))).astype(np.float32)
-
-    def loop(numbers):
-        def run(x, kernel):
-            def body(x, _):
-                y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
-                return jnp.tanh(y), None
-
-            return jax.lax.scan(body, x, length=10)[0]
-
-        return run
-
-    return {
-        "channels last": (loop(("NHWC", "HWIO", "NHWC")), (x, kernel)),
-        "channels first": (loop(("NCHW", "OIHW", "NCHW")), (x.transpose(0, 3, 1, 2), kernel.transpose(3, 2, 0, 1))),
-    }
-
-
-def blur() -> Variants:
-    """A Gaussian blur of 61 taps: two small matrix products, one direct convolution, or Fourier transforms."""
-    x, operator = _image(), jr.operators.GaussianBlur((SIZE, SIZE, 3), 61, 3.0)
-    taps = gaussian_kernel(61, 3.0)
-    kernel = jnp.asarray(np.outer(taps, taps) if taps.ndim == 1 else taps, jnp.float32)
-
-    def padded(x):
-        return jnp.pad(x, ((30, 30), (30, 30), (0, 0)), mode="reflect")
-
-    def direct(x):
-        image = padded(x).transpose(2, 0, 1)[:, None]
-        return jax.lax.conv_general_dilated(image, kernel[None, None], (1, 1), "VALID")[:, 0].transpose(1, 2, 0)
-
-    def fourier(x):
-        image = padded(x)
-        spectrum = jnp.fft.rfft2(kernel, image.shape[:2])[..., None]
-        return jnp.fft.irfft2(jnp.fft.rfft2(image, axes=(0, 1)) * spectrum, image.shape[:2], axes=(0, 1))[60:, 60:]
-
-    def gradient(f):
-        return jax.grad(lambda x: jnp.sum(f(x) ** 2))
-
-    return {
-        "separable": (gradient(operator), (x,)),
-        "direct": (gradient(direct), (x,)),
-        "fourier": (gradient(fourier), (x,)),
-    }
-
-
-def candidates() -> Variants:
-    """Choosing among 50: scoring A(c_k - c eps), or A(m - c eps) + A(sd z_k) for linear A; and larger chunks."""
-    operator = jr.operators.SuperResolution((SIZE, SIZE, 3), 4)
-    mean, eps = _image(), _image() + 0.1
-    y, key = operator(mean), jax.random.key(0)
-
-    def draw(k):
-        return jax.random.normal(jax.random.fold_in(key, k), mean.shape)
-
-    def chosen(chunk_size):
-        def run(mean, eps, y):
-            reverse = ReverseStep(
-                mean=mean, eps=eps, x0=mean, spread=lambda z: 0.1 * z, gradient=eps, residual=eps[0, 0, 0]
-            )
-            return select_candidate(
-                reverse, operator, y, jnp.float32(0.9), jnp.int32(50), draw, chunk_size=chunk_size
-            ).x
-
-        return run
-
-    def by_parts(mean, eps, y):
-        base = jnp.sqrt(0.9) * y - operator(mean - jnp.sqrt(0.1) * eps)
-
-        def body(kept, k):
-            z = 0.1 * draw(k)
-            cost = jnp.sum(jnp.square(base - operator(z)))
-            better = cost < kept[1]
-            return (jnp.where(better, mean + z, kept[0]), jnp.where(better, cost, kept[1])), None
-
-        return jax.lax.scan(body, (mean, jnp.float32(jnp.inf)), jnp.arange(50))[0][0]
-
-    def draws_alone(mean, eps, y):
-        return jax.lax.scan(lambda x, k: (x + draw(k), None), mean, jnp.arange(50))[0]
-
-    return {
-        **{f"chunks of {n}": (chosen(n), (mean, eps, y)) for n in (1, 2, 10)},
-        "by parts": (by_parts, (mean, eps, y)),
-        "drawing alone": (draws_alone, (mean, eps, y)),
-    }
-
+Costs = dict[str, dict[str, Any]]  # variant -> median seconds and, where it is known, temporary memory
 
 LEVERS: dict[str, Callable[[], Variants]] = {
-    f.__name__: f
-    for f in (
-        bfloat16,
-        rematerialisation,
-        one_vjp,
-        unrolling,
-        group_norm,
-        group_norm_backward,
-        sums_of_gradients,
-        attention,
-        layout,
-        blur,
-        candidates,
+    make.__name__: make
+    for make in (
+        variants.bfloat16,
+        variants.rematerialisation,
+        variants.one_vjp,
+        variants.unrolling,
+        variants.group_norm,
+        variants.group_norm_backward,
+        variants.sums_of_gradients,
+        variants.attention,
+        variants.layout,
+        variants.blur,
+        variants.candidates,
     )
 }
 FLAGS = {
@@ -287,14 +51,32 @@ FLAGS = {
         "XLA_FLAGS=--xla_gpu_enable_command_buffer=",
     ),
 }
+_STEPS_IN_A_PROCESS = """
+from benchmarks import levers, variants
+arguments = (levers.jr.load_prior("photo"), variants.image(variants.SIZE))
+print(levers.measure({"steps": (variants.gradient_steps, arguments)}, 5)["steps"]["median_s"])
+"""
 
 
-def donation(repeats: int) -> dict[str, dict[str, Any]]:
+def measure(lever: Variants, repeats: int) -> Costs:
+    """Median seconds and temporary memory of each variant."""
+    compiled = {name: jax.jit(f).lower(*arguments).compile() for name, (f, arguments) in lever.items()}
+    placed = {name: jax.device_put(arguments) for name, (_, arguments) in lever.items()}
+    times = _run.alternate({name: (lambda n=name: compiled[n](*placed[n])) for name in lever}, repeats=repeats)
+    memory: dict[str, Any] = {name: program.memory_analysis() for name, program in compiled.items()}
+    return {
+        name: {"median_s": times[name]["median_s"], "temporary_mb": memory[name].temp_size_in_bytes / 1e6}
+        for name in lever
+    }
+
+
+def donation(repeats: int) -> Costs:
     """Steps of SPGD for a batch of 8, each from the state of the last, which is kept or given away."""
-    prior, operator = jr.load_prior("photo"), jr.operators.SuperResolution((SIZE, SIZE, 3), 4)
+    size = variants.SIZE
+    prior, operator = jr.load_prior("photo"), jr.operators.SuperResolution((size, size, 3), 4)
     degradation = jr.Degradation(operator, jr.GaussianNoise(0.01))
     sampler = jr.spgd(num_steps=100, warmup_steps=1)
-    ys = jax.vmap(operator)(jnp.broadcast_to(_image(), (8, SIZE, SIZE, 3)))
+    ys = jax.vmap(operator)(jnp.broadcast_to(variants.image(size), (8, size, size, 3)))
     start = jax.jit(jax.vmap(lambda key, y: sampler.init(key, prior, degradation, y)))
 
     def step(state, prior, ys):
@@ -311,70 +93,60 @@ def donation(repeats: int) -> dict[str, dict[str, Any]]:
         return states[name].x
 
     times = _run.alternate({name: functools.partial(advance, name) for name in states}, repeats=repeats)
-    found = {}
+    costs = {}
     for name in states:
         memory: Any = compiled[name].memory_analysis()
         beside = memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
-        found[name] = {"median_s": times[name]["median_s"], "temporary_mb": beside / 1e6}
-    return found
+        costs[name] = {"median_s": times[name]["median_s"], "temporary_mb": beside / 1e6}
+    return costs
 
 
-def measure(variants: Variants, repeats: int) -> dict[str, dict[str, float]]:
-    """Median seconds and temporary memory of each variant."""
-    compiled = {name: jax.jit(f).lower(*a).compile() for name, (f, a) in variants.items()}
-    placed = {name: jax.device_put(a) for name, (_, a) in variants.items()}
-    times = _run.alternate({n: (lambda n=n: compiled[n](*placed[n])) for n in variants}, repeats=repeats)
-    memory: dict[str, Any] = {name: c.memory_analysis() for name, c in compiled.items()}
-    return {
-        name: {"median_s": times[name]["median_s"], "temporary_mb": memory[name].temp_size_in_bytes / 1e6}
-        for name in variants
-    }
-
-
-def flags(repeats: int) -> dict[str, dict[str, Any]]:
+def flags(repeats: int) -> Costs:
     """Three gradient steps under flags of XLA and of the C library, each in processes of its own, in turns."""
-    program = (
-        "from benchmarks import levers; prior = levers.jr.load_prior('photo');"
-        "print(levers.measure({'steps': (levers._steps, (prior, levers._image()))}, 5)['steps']['median_s'])"
-    )
-    found: dict[str, list[float]] = {}
+    times: dict[str, list[float]] = {}
     for _ in range(max(1, repeats // 3)):
         for flag in ("none", *FLAGS.get(jax.default_backend(), ())):
-            name, _, value = flag.partition("=")
-            chosen = {name: f"{os.environ.get(name, '')} {value}".strip()} if value else {}
-            environment = {**os.environ, **chosen}
-            done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+            variable, _, value = flag.partition("=")
+            changed = {variable: f"{os.environ.get(variable, '')} {value}".strip()} if value else {}
+            command = [sys.executable, "-c", _STEPS_IN_A_PROCESS]
+            done = subprocess.run(command, env={**os.environ, **changed}, capture_output=True, text=True)
             if done.returncode == 0:
-                found.setdefault(flag, []).append(float(done.stdout))
+                times.setdefault(flag, []).append(float(done.stdout))
             else:
-                found.setdefault(f"{flag} (refused)", []).append(float("nan"))
-    return {name: {"median_s": float(np.median(times))} for name, times in found.items()}
+                times.setdefault(f"{flag} (refused)", []).append(float("nan"))
+    return {flag: {"median_s": float(np.median(seconds))} for flag, seconds in times.items()}
 
 
-OTHER_LEVERS: dict[str, Callable[[int], dict[str, dict[str, Any]]]] = {"donation": donation, "flags": flags}
+OTHER_LEVERS: dict[str, Callable[[int], Costs]] = {"donation": donation, "flags": flags}
+
+
+def show(lever: str, costs: Costs) -> None:
+    """Print a lever, one line a variant; ratios are to the first one."""
+    first = next(iter(costs.values()))["median_s"]
+    for variant, cost in costs.items():
+        memory = f"{cost['temporary_mb']:8.1f} MB" if "temporary_mb" in cost else ""
+        seconds = cost["median_s"]
+        print(f"{lever:18s} {variant:36s} {1e3 * seconds:9.2f} ms  {seconds / first:5.2f}  {memory}", flush=True)
 
 
 def main() -> None:
-    """Measure, write after each lever, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure the levers that are due, and print them."""
+    parser = _run.parser(__doc__)
     everything = [*LEVERS, *OTHER_LEVERS]
-    parser.add_argument("levers", nargs="*", default=everything)
+    parser.add_argument("levers", nargs="*", default=everything, metavar="LEVER", help="by default all")
     parser.add_argument("--repeats", type=int, default=7)
+    _cells.add_options(parser)
     arguments = parser.parse_args()
     if unknown := set(arguments.levers) - set(everything):
-        parser.error(f"no lever {', '.join(sorted(unknown))}; expected some of {', '.join(everything)}")
-    file = _run.result_file("levers")
-    cells = _run.read_cells("levers")
+        parser.error(f"no lever {', '.join(sorted(unknown))}; the levers are {', '.join(everything)}")
+    cells, facts = _cells.Cells("levers", arguments), {"size": variants.SIZE}
     for name in arguments.levers:
-        found = measure(LEVERS[name](), arguments.repeats) if name in LEVERS else OTHER_LEVERS[name](arguments.repeats)
-        cells[name] = {"revision": _run.revision(), "processor": environment()["processor"], "variants": found}
-        first = next(iter(found.values()))["median_s"]
-        for variant, costs in found.items():
-            memory = f"{costs['temporary_mb']:8.1f} MB" if "temporary_mb" in costs else ""
-            ratio = costs["median_s"] / first
-            print(f"{name:18s} {variant:36s} {1e3 * costs['median_s']:9.2f} ms  {ratio:5.2f}  {memory}")
-        _run.write("levers", {"size": SIZE, "cells": cells})
-    print(file)
+        if cells.due(name, facts):
+            repeats = arguments.repeats
+            costs = measure(LEVERS[name](), repeats) if name in LEVERS else OTHER_LEVERS[name](repeats)
+            cells.write({name: {**facts, "variants": costs}})
+            show(name, costs)
+    print(cells.path)
 
 
 if __name__ == "__main__":

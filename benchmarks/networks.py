@@ -5,6 +5,7 @@ Speed does not depend on what the weights are, as long as none of them are zero 
 
 import dataclasses
 import functools
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +16,15 @@ import numpy as np
 import jaxrestore as jr
 from convert_weights import guided_diffusion
 from jaxrestore.priors import NetworkPrior, UNetConfig
+from jaxrestore.priors.checkpoint import BUNDLED
 from jaxrestore.priors.network import abstract_params
 
 NETWORKS = ("photo", "ffhq256", "imagenet256")
+
+
+def photo_facts() -> dict[str, Any]:
+    """What a cell that is made with the bundled prior states of it: the checksum of its parameters."""
+    return {"prior": json.loads((BUNDLED / "photo" / "prior.json").read_text())["sha256"]}
 
 
 def published_config(preset: str) -> UNetConfig:
@@ -28,10 +35,10 @@ def published_config(preset: str) -> UNetConfig:
 
 def random_state(config: UNetConfig) -> dict[str, np.ndarray]:
     """A PyTorch state dict of the network's shapes under OpenAI's names."""
-    rng, state = np.random.default_rng(0), {}
-    for name, shape in abstract_params(config).items():
-        (key,) = guided_diffusion.origin(config)[name].keys
-        value = rng.standard_normal(shape.shape, np.float32) * np.float32(0.02)
+    rng, state, origin = np.random.default_rng(0), {}, guided_diffusion.origin(config)
+    for name, parameter in abstract_params(config).items():
+        (key,) = origin[name].keys
+        value = rng.standard_normal(parameter.shape, np.float32) * np.float32(0.02)
         if value.ndim == 4 and (".qkv." in name or ".projection." in name):
             value = value[0].transpose(2, 1, 0)  # 1-D convolutions (out, in, 1)
         elif value.ndim == 4:

@@ -1,63 +1,71 @@
 """Does bfloat16 change the pictures? Restorations with the bundled prior in float32 and in bfloat16.
 
-`python -m benchmarks.precision FOLDER [--size 128] [--methods spgd dpps]`. The same measurements and keys; reported are
-the PSNR between the two results, and the score of each against the truth. Samples part from each other where a rounding
-has changed a choice, so equal scores count as much as equal pixels.
+    python -m benchmarks.precision FOLDER [--size 128] [--methods spgd dpps]
+
+The same measurements and keys; reported are the PSNR between the two results, and the score of each against the truth.
+Samples part from each other where a rounding has changed a choice, so equal scores count as much as equal pixels.
 """
 
-import argparse
 import dataclasses
-import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 import jaxrestore as jr
-from benchmarks import _run
-from jaxrestore import evaluation
-from jaxrestore.tasks import METHODS
+from benchmarks import _cells, _photographs, _run, networks
+from jaxrestore import evaluation, methods
+from jaxrestore.methods import METHODS
+from jaxrestore.priors import Prior
 
 TASKS = ("super_resolution", "gaussian_deblur", "inpainting_random")
 
 
+def measure(
+    task: jr.Task, method: str, priors: Mapping[str, Prior], truths: np.ndarray, *, batch_size: int
+) -> dict[str, Any]:
+    """Restore pictures with the priors "float32" and "bfloat16", and compare."""
+    results = {
+        dtype: evaluation.evaluate(
+            task.sampler(method), prior, task.degradation, truths, key=jax.random.key(0), batch_size=batch_size
+        )
+        for dtype, prior in priors.items()
+    }
+    pairs = zip(results["float32"].restored, results["bfloat16"].restored, strict=True)
+    scores = {dtype: evaluation.mean_scores(r.scores)._asdict() for dtype, r in results.items()}
+    return {
+        "psnr_between": float(np.mean([jr.metrics.psnr(a, b) for a, b in pairs])),
+        "scores": scores,
+        "psnr_difference": scores["bfloat16"]["psnr"] - scores["float32"]["psnr"],
+        "seconds": {dtype: r.seconds for dtype, r in results.items()},
+    }
+
+
 def main() -> None:
-    """Measure, write after each cell, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path, help="clean pictures of one size")
-    parser.add_argument("--size", type=int, default=128, help="use the pictures' centres of so many pixels")
-    parser.add_argument("--pictures", type=int, help="take only the first so many")
+    """Measure the cells that are due, and print each."""
+    parser = _run.parser(__doc__)
+    _photographs.add_options(parser, size=128)
     parser.add_argument("--methods", nargs="+", default=["spgd", "dpps"], choices=list(METHODS))
+    parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
     parser.add_argument("--batch-size", type=int, default=4)
+    _cells.add_options(parser)
     arguments = parser.parse_args()
-    _, stack = _run.load_centres(arguments.folder, arguments.size, arguments.pictures)
+    photographs = _photographs.load(arguments)
+    cells = _cells.Cells("precision", arguments)
     exact = jr.load_prior("photo")
     half = dataclasses.replace(exact, config=dataclasses.replace(exact.config, dtype="bfloat16"))
-    cells: dict[str, Any] = {}
-    for name in TASKS:
-        task = jr.task(name, image_shape=stack.shape[1:], key=jax.random.key(1))
+    for name in arguments.tasks:
+        task = jr.task(name, image_shape=photographs.stack.shape[1:], key=jax.random.key(1))
         for method in arguments.methods:
-            results = {
-                dtype: evaluation.evaluate(
-                    task.sampler(method),
-                    prior,
-                    task.degradation,
-                    stack,
-                    key=jax.random.key(0),
-                    batch_size=arguments.batch_size,
-                )
-                for dtype, prior in (("float32", exact), ("bfloat16", half))
-            }
-            pairs = zip(results["float32"].restored, results["bfloat16"].restored, strict=True)
-            scores = {dtype: evaluation.mean_scores(r.scores)._asdict() for dtype, r in results.items()}
-            cells[f"{name}/{method}"] = {
-                "psnr_between": float(np.mean([jr.metrics.psnr(a, b) for a, b in pairs])),
-                "scores": scores,
-                "psnr_difference": scores["bfloat16"]["psnr"] - scores["float32"]["psnr"],
-                "seconds": {dtype: r.seconds for dtype, r in results.items()},
-            }
-            print(f"{name}/{method}", cells[f"{name}/{method}"], flush=True)
-            _run.write("precision", {"shape": list(stack.shape), "cells": cells})
+            settings = methods.get(method).complete(task.for_method(method))
+            label, facts = f"{name}/{method}", {"settings": settings, **networks.photo_facts(), **photographs.facts}
+            if cells.due(label, facts):
+                priors = {"float32": exact, "bfloat16": half}
+                cell = measure(task, method, priors, photographs.stack, batch_size=arguments.batch_size)
+                cells.write({label: {**facts, **cell}})
+                print(label, cell, flush=True)
+    print(cells.path)
 
 
 if __name__ == "__main__":

@@ -1,102 +1,105 @@
-"""How good are the restored photographs? Every method on every task over a folder of clean pictures.
+"""How good are restored photographs? Every method on every task over a folder of clean pictures.
 
-`python -m benchmarks.quality FOLDER [--tasks ...] [--methods ...]`. Resumable: finished cells are read back from the
-result file, unless settings, prior or pictures have changed since. Prints a Markdown table and writes it beside the
-result.
+    python -m benchmarks.quality FOLDER [--size 128] [--tasks super_resolution denoising] [--methods spgd dpps]
+
+Cells are finished as long as settings, prior and pictures stay the same. Tasks that need weights which this library
+does not bring are passed over, methods that cannot treat a task's operator too. The table is printed at the end, as
+`python -m benchmarks.render` does.
 """
 
-import argparse
-import json
 import pathlib
-import time
-from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 import jaxrestore as jr
-from benchmarks import _run
-from jaxrestore import evaluation, images
-from jaxrestore.cli._shared import is_picture
-from jaxrestore.priors.checkpoint import BUNDLED
-from jaxrestore.tasks import METHODS
+from benchmarks import _cells, _photographs, _run, networks, render
+from jaxrestore import evaluation, images, methods
+from jaxrestore.evaluation import Evaluation
+from jaxrestore.methods import METHODS
 
-TASKS = tuple(name for name, definition in jr.TASKS.items() if "weights" not in definition.options)
+
+def suits(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a task can do pictures of a shape (N, H, W, C); says so if not."""
+    definition = jr.TASKS[name]
+    multiple = definition.multiple(definition.complete({}))
+    if shape[1] % multiple or shape[2] % multiple:
+        print(f"{name} is passed over: the pictures' sides must be multiples of {multiple}; give --size")
+        return False
+    return True
+
+
+def facts_of(task: jr.Task, method: str) -> dict[str, Any]:
+    """What a cell is made of beside its pictures."""
+    settings = methods.get(method).complete(task.for_method(method))
+    return {"settings": settings, **networks.photo_facts()}
+
+
+def scores_of(task: jr.Task, method: str, photographs: _photographs.Photographs, result: Evaluation) -> dict[str, Any]:
+    """What came out, beside what the simple answer scores and what the method costs."""
+    answers = [task.simple_answer(y) for y in result.measurements]
+    simple = [evaluation.score(a, t) for a, t in zip(answers, photographs.stack, strict=True) if a is not None]
+    diverged = {divergence.image for divergence in result.divergences}
+    names = [path.name for path in photographs.paths]
+    pictures = {name: scores._asdict() for name, scores in zip(names, result.scores, strict=True)}
+    return {
+        "evaluations": methods.get(method).evaluations(task.for_method(method))._asdict(),
+        "seconds_per_image": result.seconds / len(names),
+        "mean": evaluation.mean_scores(result.scores)._asdict(),
+        "simple": evaluation.mean_scores(simple)._asdict() if simple else None,
+        "pictures": {name: pictures[name] for i, name in enumerate(names) if i not in diverged},
+        "diverged": [names[i] for i in sorted(diverged)],
+    }
+
+
+def save(folder: pathlib.Path, name: str, method: str, paths: list[pathlib.Path], result: Evaluation) -> None:
+    """The restored pictures, and what was measured where that is a picture too."""
+    for path, restored, y in zip(paths, result.restored, result.measurements, strict=True):
+        if np.isfinite(restored).all():
+            images.save(folder / name / method / path.name, restored, overwrite=True)
+        if jr.TASKS[name].stored != "array":
+            images.save(folder / name / "measured" / path.name, y, overwrite=True)
 
 
 def main() -> None:
-    """Measure what is missing, write after each cell, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path, help="clean pictures of one size")
-    parser.add_argument("--size", type=int, help="use the pictures' centres of so many pixels")
-    parser.add_argument("--pictures", type=int, help="take only the first so many")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop before a new cell after this time")
-    parser.add_argument("--tasks", nargs="+", default=TASKS, choices=list(jr.TASKS))
+    """Measure the cells that are due, then print the table."""
+    parser = _run.parser(__doc__)
+    _photographs.add_options(parser, size=None)
+    parser.add_argument("--tasks", nargs="+", default=_photographs.TASKS, choices=_photographs.TASKS)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--save", type=pathlib.Path, help="folder for the restored pictures")
-    parser.add_argument("--again", action="store_true", help="measure finished cells again")
+    _cells.add_options(parser)
     arguments = parser.parse_args()
 
-    paths, truths = _run.load_centres(arguments.folder, arguments.size, arguments.pictures)
-    benchmark = f"quality-{arguments.size}" if arguments.size else "quality"
-    file = _run.result_file(benchmark)
-    started = time.monotonic()
-    cells = {} if arguments.again else _run.read_cells(benchmark)
+    photographs = _photographs.load(arguments)
+    cells = _cells.Cells(f"quality-{arguments.size}" if arguments.size else "quality", arguments)
     prior = jr.load_prior("photo")
-    checksum = json.loads((BUNDLED / "photo" / "prior.json").read_text())["sha256"]
     for name in arguments.tasks:
-        task = jr.task(name, image_shape=truths.shape[1:], key=jax.random.key(1))
-        for method in arguments.methods:
-            if method not in task.settings["photo"]:
-                continue
-            settings = dict(task.settings["photo"][method])
+        if not suits(name, photographs.stack.shape):
+            continue
+        task = jr.task(name, image_shape=photographs.stack.shape[1:], key=jax.random.key(1))
+        able = methods.able(task.degradation.operator)
+        for method in [method for method in arguments.methods if method in able]:
             label = f"{name}/{method}"
-            made_of = {"settings": settings, "prior": checksum, "shape": list(truths.shape)}
-            if made_of.items() <= cells.get(label, {}).items() or time.monotonic() - started > 60 * arguments.minutes:
+            facts = {**facts_of(task, method), **photographs.facts, "dtype": prior.config.dtype}
+            if not cells.due(label, facts):
                 continue
             result = evaluation.evaluate(
                 task.sampler(method),
                 prior,
                 task.degradation,
-                truths,
+                photographs.stack,
                 key=jax.random.key(0),
                 batch_size=arguments.batch_size,
                 progress=True,
             )
-            simple = [evaluation.simple_answer(task.degradation, y) for y in result.measurements]
-            simple = [evaluation.score(s, t) for s, t in zip(simple, truths, strict=True) if s is not None]
-            cells[label] = {
-                **made_of,
-                "network_evaluations": _run.network_evaluations(method, settings),
-                "seconds_per_image": result.seconds / len(paths),
-                "mean": evaluation.mean_scores(result.scores)._asdict(),
-                "simple": evaluation.mean_scores(simple)._asdict() if simple else None,
-                "pictures": {p.name: s._asdict() for p, s in zip(paths, result.scores, strict=True)},
-            }
+            cells.write({label: {**facts, **scores_of(task, method, photographs, result)}})
             if arguments.save:
-                for path, restored, y in zip(paths, result.restored, result.measurements, strict=True):
-                    images.save(arguments.save / name / method / path.name, restored, overwrite=True)
-                    if is_picture(name):
-                        images.save(arguments.save / name / "measured" / path.name, y, overwrite=True)
-            _run.write(benchmark, {"dtype": prior.config.dtype, "cells": cells})
-    written = table(cells)
-    file.with_suffix(".md").write_text(written + "\n")
-    print(f"{written}\n{file}")
-
-
-def table(cells: Mapping[str, Any]) -> str:
-    """Mean scores by task and method, those of the simple answer in brackets."""
-    head = ("task", "method", "PSNR (simple)", "SSIM (simple)", "LPIPS (simple)", "evaluations", "s / picture")
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for label, cell in sorted(cells.items(), key=lambda c: list(jr.TASKS).index(c[0].split("/")[0])):
-        columns = []
-        for metric in ("psnr", "ssim", "lpips"):
-            simple = f" ({cell['simple'][metric]:.3f})" if cell["simple"] else ""
-            columns.append(f"{cell['mean'][metric]:.3f}{simple}")
-        evaluations, seconds = str(cell.get("network_evaluations", "")), f"{cell['seconds_per_image']:.0f}"
-        lines.append(f"| {' | '.join([*label.split('/'), *columns, evaluations, seconds])} |")
-    return "\n".join(lines)
+                save(arguments.save, name, method, photographs.paths, result)
+    if cells.path.exists():
+        render.render(cells.path)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,24 @@
-"""Tables and plots from the result files of the suite and of the comparison with PyTorch.
+"""Tables and plots from result files, for those benchmarks that have some.
 
     python -m benchmarks.render [FILE ...]
 
-Reads `benchmarks/results/suite-*.json` and `against_torch-*.json`, writes a `.md` beside each and, for the suite, a
-`.png` of images per second over the batch size (extra `plot`).
+Writes a `.md` beside each file and, for the suite and the posteriors, a `.png` (extra `plot`).
 """
 
-import argparse
+import contextlib
+import importlib.util
 import json
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from benchmarks import _run
+import numpy as np
+
+import jaxrestore as jr
+from benchmarks import _results, _run
+from benchmarks.compared import COMPARED, EXACT
+
+Cells = Mapping[str, Mapping[str, Any]]  # label -> cell
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -21,7 +27,17 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def suite_table(cells: Mapping[str, Any]) -> str:
+def evaluations(cell: Mapping[str, Any]) -> tuple[str, str]:
+    """Forward passes of the network, and gradients through it, each of which costs about one pass more.
+
+    Cells of earlier versions say nothing about gradients.
+    """
+    counts = cell.get("evaluations", cell.get("network_evaluations", 0))
+    counts = counts if isinstance(counts, Mapping) else {"forward": counts or ""}
+    return str(counts["forward"]), str(counts.get("gradients", ""))
+
+
+def suite_table(cells: Cells) -> str:
     """One row a case."""
     head = ("network", "size", "dtype", "batch", "case", "ms a turn", "against forward", "images/s", "TFLOP/s")
     head = (*head, "of matmul", "compile, s", "temporary, MB")
@@ -44,58 +60,152 @@ def suite_table(cells: Mapping[str, Any]) -> str:
     return markdown(head, rows)
 
 
-def torch_table(cells: Mapping[str, Any]) -> str:
+def torch_table(cells: Cells) -> str:
     """One row a form; ratios above 1 mean that this library is faster."""
     rows = []
     for label, cell in cells.items():
-        network, size, dtype, batch = label.split("/")
         for name, seconds in sorted(cell["seconds"].items()):
             case, form = name.split("/")
             a_step = 1e3 * seconds / cell["steps_in_one_call"][case]
             ratio = f"{cell['times_as_long_as_jaxrestore'][name]:.2f}"
-            rows.append((network, size, dtype, batch, case, form, f"{a_step:.0f}", ratio))
+            rows.append((*label.split("/"), case, form, f"{a_step:.0f}", ratio))
     return markdown(("network", "size", "dtype", "batch", "case", "form", "ms a step", "times as long"), rows)
 
 
-def draw(cells: Mapping[str, Any], path: pathlib.Path) -> None:
+def quality_table(cells: Cells) -> str:
+    """Mean scores by task and method, those of the simple answer in brackets."""
+    head = ("task", "method", "PSNR (simple)", "SSIM (simple)", "LPIPS (simple)")
+    head = (*head, "forward passes", "gradients", "s / picture")
+    tasks, rows = list(jr.TASKS), []
+    for label, cell in sorted(cells.items(), key=lambda item: tasks.index(item[0].split("/")[0])):
+        task, method = label.split("/")
+        scores = []
+        for metric in ("psnr", "ssim", "lpips"):
+            simple = f" ({cell['simple'][metric]:.3f})" if cell["simple"] else ""
+            scores.append(f"{cell['mean'][metric]:.3f}{simple}")
+        if diverged := cell.get("diverged"):
+            method = f"{method} ({len(diverged)} of {cell['shape'][0]} diverged)"
+        rows.append((task, method, *scores, *evaluations(cell), f"{cell['seconds_per_image']:.0f}"))
+    return markdown(head, rows)
+
+
+def posterior_table(cells: Cells) -> str:
+    """Sliced Wasserstein distance by method, and in brackets the spread of the samples over the posterior's."""
+    problems = sorted({tuple(label.split("/")[:2]) for label in cells}, key=lambda p: (int(p[0]), float(p[1])))
+    head = ("method", "forward passes", "gradients", *(f"D={dimension}, s={noise}" for dimension, noise in problems))
+    rows = []
+    for method in _compared(cells):
+        of_method = [cells.get(f"{dimension}/{noise}/{method}") for dimension, noise in problems]
+        distances = [f"{c['sliced_wasserstein']:.2f} ({c['spread']:.2f})" if c else "" for c in of_method]
+        rows.append((method, *evaluations(next(c for c in of_method if c)), *distances))
+    return markdown(head, rows)
+
+
+def _compared(cells: Cells) -> list[str]:
+    """The methods that have cells, in the order of the comparison."""
+    measured = {label.split("/")[2] for label in cells}
+    return [method for method in (EXACT, *COMPARED) if method in measured]
+
+
+def draw_suite(cells: Cells, path: pathlib.Path) -> None:
     """Images per second over the batch size, one panel a network and one line a case and dtype."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     panels: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for label, cell in cells.items():
         network, size, dtype, batch, case = label.split("/")
         if case in ("forward", "spgd_step", "dpps_step_50"):
             lines = panels.setdefault(f"{network}, {size} x {size}", {})
             lines.setdefault(f"{case}, {dtype}", []).append((int(batch), cell["images_per_s"]))
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.6), squeeze=False)
-    for axis, (title, lines) in zip(axes[0], panels.items(), strict=True):
-        for name, points in lines.items():
-            axis.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
-        axis.set(xscale="log", yscale="log", title=title, xlabel="batch size", ylabel="images/s")
-        axis.legend(fontsize=7)
+    with _figure(path, len(panels), width=4.6) as axes:
+        for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+            for name, points in lines.items():
+                axis.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
+            axis.set(xscale="log", yscale="log", title=title, xlabel="batch size", ylabel="images/s")
+            axis.legend(fontsize=7)
+
+
+def draw_posterior(cells: Cells, path: pathlib.Path) -> None:
+    """The distances over the noise, one panel a dimension."""
+    problems = [label.split("/")[:2] for label in cells]
+    dimensions = sorted({int(dimension) for dimension, _ in problems})
+    noises = sorted({float(noise) for _, noise in problems})
+    with _figure(path, len(dimensions), width=4.2, sharey=True) as axes:
+        for axis, dimension in zip(axes, dimensions, strict=True):
+            for i, method in enumerate(_compared(cells)):
+                of_method = [cells.get(f"{dimension}/{noise:g}/{method}", {}) for noise in noises]
+                distances = [cell.get("sliced_wasserstein", np.nan) for cell in of_method]
+                marker, line = ("o", "-") if i < 10 else ("s", "--")  # there are ten colours
+                style: dict[str, Any] = {"color": f"C{i % 10}", "marker": marker, "linestyle": line}
+                if method == EXACT:
+                    style = {"color": "black", "linestyle": ":"}
+                axis.plot(noises, distances, label=method, **style)
+            axis.set(xscale="log", yscale="log", title=f"{dimension} dimensions", xlabel="noise of the measurement")
+        axes[0].set_ylabel("sliced Wasserstein distance")
+        axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+@contextlib.contextmanager
+def _figure(path: pathlib.Path, panels: int, *, width: float, sharey: bool = False) -> Iterator[Sequence[Any]]:
+    """The panels of a figure, side by side, each so many inches wide; it is saved when they are drawn."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, panels, figsize=(width * panels, 3.6), squeeze=False, sharey=sharey)
+    yield axes[0]
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
+class Rendering(NamedTuple):
+    """How the results of a benchmark are shown."""
+
+    table: Callable[[Cells], str]
+    draw: Callable[[Cells, pathlib.Path], None] | None = None
+
+
+RENDERINGS = {
+    "suite": Rendering(suite_table, draw_suite),
+    "against_torch": Rendering(torch_table),
+    "posterior": Rendering(posterior_table, draw_posterior),
+    "quality": Rendering(quality_table),
+}
+
+
+def render(file: pathlib.Path) -> None:
+    """Print the table of a result file and write it beside the file, and the plot if there is one.
+
+    Raises:
+      SystemExit: If the file's benchmark has no table, or nothing has been measured.
+    """
+    if not file.exists():
+        raise SystemExit(f"{file} does not exist: nothing has been measured yet")
+    report = json.loads(file.read_text())
+    name = report["benchmark"].partition("-")[0]  # "quality-128" is the benchmark "quality" at another size
+    if name not in RENDERINGS:
+        raise SystemExit(f"{file} holds results of {name}, expected one of {', '.join(RENDERINGS)}")
+    table, draw = RENDERINGS[name]
+    versions = ", ".join(f"{package} {version}" for package, version in report["environment"]["versions"].items())
+    about = f"{report['environment']['device']}; {versions}; revision {report['revision']}; {report['date']}"
+    text = f"{about}\n\n{table(report['cells'])}\n"
+    file.with_suffix(".md").write_text(text)
+    print(f"{text}{file}")
+    if draw is None:
+        return
+    if importlib.util.find_spec("matplotlib") is None:
+        print("no plot: it needs matplotlib, pip install 'jaxrestore[plot]'")
+        return
+    draw(report["cells"], file.with_suffix(".png"))
+
+
 def main() -> None:
-    """Render the given files, or all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=pathlib.Path)
-    found = [f for kind in ("suite", "against_torch") for f in sorted(_run.RESULTS.glob(f"{kind}-*.json"))]
-    for file in parser.parse_args().files or found:
-        report = json.loads(file.read_text())
-        is_suite = report["benchmark"] == "suite"
-        versions = ", ".join(f"{k} {v}" for k, v in report["environment"]["versions"].items())
-        about = f"{report['environment']['device']}; {versions}; revision {report['revision']}; {report['date']}"
-        table = (suite_table if is_suite else torch_table)(report["cells"])
-        file.with_suffix(".md").write_text(f"{about}\n\n{table}\n")
-        if is_suite:
-            draw(report["cells"], file.with_suffix(".png"))
-        print(f"{about}\n\n{table}\n")
+    """Render the given files, or all that have a table."""
+    parser = _run.parser(__doc__)
+    parser.add_argument("files", nargs="*", type=pathlib.Path, metavar="FILE", help="by default all that have a table")
+    results = [file for name in RENDERINGS for file in sorted(_results.RESULTS.glob(f"{name}-*.json"))]
+    for file in parser.parse_args().files or results:
+        render(file)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`python -m convert_weights`."""
 
 from convert_weights.cli import command
-from jaxrestore.cli import run
+from jaxrestore.console import run
 
 run(command)

@@ -10,6 +10,8 @@ from jaxrestore import samplers as samplers
 from jaxrestore import schedules as schedules
 from jaxrestore import tuning as tuning
 from jaxrestore.degradation import Degradation as Degradation
+from jaxrestore.methods import METHODS as METHODS
+from jaxrestore.methods import Method as Method
 from jaxrestore.noise import GaussianNoise as GaussianNoise
 from jaxrestore.noise import NoNoise as NoNoise
 from jaxrestore.noise import PoissonNoise as PoissonNoise
@@ -29,9 +31,11 @@ from jaxrestore.samplers import ddrm as ddrm
 from jaxrestore.samplers import diffpir as diffpir
 from jaxrestore.samplers import dpps as dpps
 from jaxrestore.samplers import dps as dps
+from jaxrestore.samplers import mean_of as mean_of
 from jaxrestore.samplers import mmps as mmps
 from jaxrestore.samplers import pigdm as pigdm
 from jaxrestore.samplers import reddiff as reddiff
+from jaxrestore.samplers import repaint as repaint
 from jaxrestore.samplers import spgd as spgd
 from jaxrestore.storage.weights import WeightsError as WeightsError
 from jaxrestore.tasks import TASKS as TASKS

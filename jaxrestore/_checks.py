@@ -13,6 +13,10 @@ import numpy as np
 from jax.core import Tracer
 
 
+class InputTypeError(TypeError):
+    """A caller's mistake: the command line tells it in one line, where any other `TypeError` is a fault of its own."""
+
+
 def _concrete(value: Any) -> np.ndarray | None:
     """`value` as a NumPy array, or None while it is being traced."""
     return None if isinstance(value, Tracer) else np.asarray(value)
@@ -21,7 +25,7 @@ def _concrete(value: Any) -> np.ndarray | None:
 def at_least(name: str, value: int, minimum: int) -> None:
     """Raise unless `value` is a Python integer (a count) not below `minimum`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} is {value!r}, expected a Python integer: counts fix the compiled program")
+        raise InputTypeError(f"{name} is {value!r}, expected a Python integer: counts fix the compiled program")
     if value < minimum:
         raise ValueError(f"{name} is {value}, expected at least {minimum}")
 
@@ -56,7 +60,9 @@ def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
 def known(owner: str, kind: str, names: Iterable[str], allowed: Sequence[str]) -> None:
     """Raise unless all of `names`, the keywords given to `owner`, are among `allowed`."""
     if unknown := set(names) - set(allowed):
-        raise TypeError(f"{owner} has no {kind} {', '.join(sorted(unknown))}; it takes {', '.join(allowed) or 'none'}")
+        raise InputTypeError(
+            f"{owner} has no {kind} {', '.join(sorted(unknown))}; it takes {', '.join(allowed) or 'none'}"
+        )
 
 
 def image_shape(name: str, value: Sequence[int]) -> tuple[int, int, int]:
@@ -70,13 +76,13 @@ def image_shape(name: str, value: Sequence[int]) -> tuple[int, int, int]:
 def array(name: str, value: jax.Array, shape: tuple[int, ...]) -> None:
     """Raise unless `value` is a real floating array of exactly `shape`."""
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
-        raise TypeError(f"{name} is a {type(value).__name__}, expected an array of shape {shape}")
+        raise InputTypeError(f"{name} is a {type(value).__name__}, expected an array of shape {shape}")
     if tuple(value.shape) != tuple(shape):
         batched = len(value.shape) == len(shape) + 1 and tuple(value.shape[1:]) == tuple(shape)
         mend = "; for a batch use jaxrestore.restore or jax.vmap" if batched else ""
         raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {tuple(shape)}{mend}")
     if not jnp.issubdtype(value.dtype, jnp.floating):
-        raise TypeError(
+        raise InputTypeError(
             f"{name} has dtype {value.dtype}, expected float32 in [-1, 1]; "
             "for 8-bit pictures use jaxrestore.images.from_uint8"
         )

@@ -6,22 +6,22 @@ import pathlib
 import platform
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
-from jaxrestore import images, metrics, operators
+from jaxrestore import images, metrics
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
-from jaxrestore.restore import restore
+from jaxrestore.restore import Divergence, StreamOptions, best_samples, each_sample
 from jaxrestore.samplers import Sampler
+from jaxrestore.streaming import restore_batches
 
 
 class Scores(NamedTuple):
-    """Of one picture after rounding to 8 bits."""
+    """How near one picture is to the truth, both rounded to 8 bits."""
 
     psnr: float  # dB
     ssim: float
@@ -29,16 +29,19 @@ class Scores(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Of a stack of pictures of one shape."""
+    """What came of degrading and restoring a stack of pictures of one shape."""
 
     measurements: np.ndarray  # (N, ...), what was restored
-    restored: np.ndarray  # (N, H, W, C), in [-1, 1]
-    scores: list[Scores]
+    restored: np.ndarray  # (N, H, W, C), in [-1, 1]; NaN where the run diverged
+    scores: list[Scores]  # NaN where the run diverged
     seconds: float  # for all pictures, compilation included
+    divergences: list[Divergence]  # samples whose states stopped being finite
 
 
 def score(restored: np.ndarray, truth: np.ndarray) -> Scores:
-    """Compare a picture with the truth as both would be stored, in 8 bits."""
+    """Compare a picture with the truth as both would be stored, in 8 bits; NaN if the picture is not finite."""
+    if not np.isfinite(restored).all():
+        return Scores(*[float("nan")] * len(Scores._fields))
     pair = [jnp.asarray(images.from_uint8(images.to_uint8(a))) for a in (restored, truth)]
     return Scores(*(float(v) for v in _scores(*pair, metrics.load_lpips())))
 
@@ -61,10 +64,7 @@ def evaluate(
     truths: np.ndarray,
     *,
     key: jax.Array,
-    batch_size: int = 4,
-    num_samples: int = 1,
-    mesh: Mesh | None = None,
-    progress: bool = False,
+    **options: Unpack[StreamOptions],
 ) -> Evaluation:
     """Degrade and restore pictures, and score the results.
 
@@ -74,79 +74,25 @@ def evaluate(
       degradation: What to undo.
       truths: (N, H, W, C) in [-1, 1].
       key: Draws the noise of the measurements and all of the sampler's randomness.
-      batch_size: Pictures on the device at a time.
-      num_samples: Posterior samples; the one with the smallest residual counts.
-      mesh: Devices over which batches are spread, as for `jaxrestore.restore`.
-      progress: Show a bar.
-
-    Raises:
-      jaxrestore.DivergenceError: If a state stops being finite.
+      **options: Those of `jaxrestore.restore_batches`; of several posterior samples the one with the smallest residual
+        counts.
     """
     key_noise, key_sampler = jax.random.split(key)
     ys = measure(degradation, truths, key_noise)
+    restored = np.full(truths.shape, np.nan, np.float32)
+    divergences: list[Divergence] = []
     started = time.perf_counter()
-    restored = restore(
-        sampler,
-        prior,
-        degradation,
-        ys,
-        key=key_sampler,
-        batch_size=batch_size,
-        num_samples=num_samples,
-        keep="best",
-        mesh=mesh,
-        progress=progress,
-    )
+    batches = restore_batches(sampler, prior, degradation, ys, key=key_sampler, **options)
+    for best in best_samples(each_sample(batches, divergences)):
+        restored[best.image] = np.clip(best.x, -1.0, 1.0)
     seconds = time.perf_counter() - started
-    return Evaluation(
-        ys, np.clip(restored, -1, 1), [score(r, t) for r, t in zip(restored, truths, strict=True)], seconds
-    )
-
-
-def simple_answer(degradation: Degradation, y: np.ndarray) -> np.ndarray | None:
-    """What one would try first: bicubic enlargement, the blurred picture, interpolation of the known pixels.
-
-    Args:
-      degradation: How `y` was measured.
-      y: One measurement.
-
-    Returns:
-      (H, W, C), or None where there is no simple answer (phase retrieval).
-    """
-    operator = degradation.operator
-    if isinstance(operator, operators.SuperResolution):
-        from PIL import Image
-
-        height, width, channels = operator.image_shape
-        planes = [Image.fromarray(y[..., c]).resize((width, height), Image.Resampling.BICUBIC) for c in range(channels)]
-        return np.stack([np.asarray(p) for p in planes], -1)
-    if isinstance(operator, operators.Inpainting):
-        return _interpolate(y, np.broadcast_to(np.asarray(operator.mask), y.shape)[..., 0] > 0)
-    if isinstance(operator, operators.HighDynamicRange):
-        return y / operator.scale
-    if isinstance(operator, operators.Colorization):
-        return np.repeat(y, operator.image_shape[2], 2)
-    return None if isinstance(operator, operators.PhaseRetrieval) else y
-
-
-def _interpolate(y: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Linear interpolation between known pixels, nearest outside their hull."""
-    from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
-
-    points = np.argwhere(known)
-    missing = np.argwhere(~known)
-    filled = np.array(y, np.float32)
-    if len(points) < 3 or len(missing) == 0:
-        return filled
-    values = LinearNDInterpolator(points, y[known])(missing)
-    outside = np.isnan(values).any(-1)
-    values[outside] = NearestNDInterpolator(points, y[known])(missing[outside])
-    filled[tuple(missing.T)] = values
-    return filled
+    scores = [score(r, t) for r, t in zip(restored, truths, strict=True)]
+    return Evaluation(ys, restored, scores, seconds, divergences)
 
 
 def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """Mean over pictures."""
+    """Mean over the pictures that have scores."""
+    scores = [s for s in scores if not np.isnan(s.psnr)] or list(scores)
     return Scores(*(float(np.mean(column)) for column in zip(*scores, strict=True)))
 
 

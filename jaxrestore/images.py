@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxrestore import _checks
 from jaxrestore.storage.files import replacing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -19,7 +20,7 @@ class ImageError(ValueError):
 def from_uint8(pixels: np.ndarray) -> np.ndarray:
     """8-bit values 0 to 255 as float32 in [-1, 1]."""
     if pixels.dtype != np.uint8:
-        raise TypeError(f"pixels has dtype {pixels.dtype}, expected uint8")
+        raise _checks.InputTypeError(f"pixels has dtype {pixels.dtype}, expected uint8")
     return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
 
 
@@ -97,16 +98,44 @@ def find(folder: str | os.PathLike[str], *, suffixes: Sequence[str] = SUFFIXES) 
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise ImageError(f"{folder} is no folder")
-    found = sorted(
+    pictures = sorted(
         p
         for p in folder.iterdir()
         if p.suffix.lower() in suffixes
         and not p.name.startswith(".")
         and not p.stem.endswith((".mask", ".kernel", ".std"))
     )
-    if not found:
+    if not pictures:
         raise ImageError(f"{folder} holds no picture ({', '.join(suffixes)})")
-    return found
+    return pictures
+
+
+def centre(image: np.ndarray, size: int | None = None) -> np.ndarray:
+    """The central square of an image (H, W, C), of `size` pixels a side or as large as fits.
+
+    Raises:
+      ImageError: If the image is smaller.
+    """
+    side = min(image.shape[:2]) if size is None else size
+    if min(image.shape[:2]) < side:
+        raise ImageError(f"the picture has {image.shape[0]}x{image.shape[1]} pixels, expected at least {side} each way")
+    top, left = ((n - side) // 2 for n in image.shape[:2])
+    return image[top : top + side, left : left + side]
+
+
+def crop_to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:
+    """An image without the lower and right border that would keep its sides from being multiples of `multiple`.
+
+    Raises:
+      ImageError: If the image is smaller.
+    """
+    height, width = (n - n % multiple for n in image.shape[:2])
+    if not height or not width:
+        raise ImageError(
+            f"the picture has {image.shape[0]}x{image.shape[1]} pixels and is smaller than {multiple}, of which its "
+            "sides must be multiples"
+        )
+    return image[:height, :width]
 
 
 def resize(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:

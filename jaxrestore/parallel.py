@@ -94,12 +94,12 @@ def join(where: str) -> None:
     if where == "auto":
         jax.distributed.initialize()
         return
-    found = re.fullmatch(r"(\d+)/(\d+)@(.+:\d+)", where)
-    if not found or int(found[1]) >= int(found[2]):
+    match = re.fullmatch(r"(\d+)/(\d+)@(.+:\d+)", where)
+    if not match or int(match[1]) >= int(match[2]):
         raise ValueError(
             f"{where!r} names no process; expected 'auto', or I/N@HOST:PORT with I below N, e.g. 0/2@10.0.0.1:1234"
         )
-    jax.distributed.initialize(found[3], int(found[2]), int(found[1]))
+    jax.distributed.initialize(match[3], int(match[2]), int(match[1]))
 
 
 def _automatic(mesh: Mesh) -> Mesh:

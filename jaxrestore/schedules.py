@@ -94,9 +94,18 @@ def cosine_timestep(sigma: jax.typing.ArrayLike, *, base_steps: int = 1000) -> j
 
 
 def linear_betas(num_steps: int) -> np.ndarray:
-    """Betas rising linearly from 1e-4 to 2e-2, both scaled by 1000 / num_steps (Ho et al. 2020, section 4)."""
+    """Betas rising linearly from 1e-4 to 2e-2, both scaled by 1000 / num_steps (Ho et al. 2020, section 4).
+
+    Raises:
+      ValueError: If there are so few steps that the last beta reaches 1.
+    """
     _checks.at_least("num_steps", num_steps, 1)
     scale = 1000.0 / num_steps
+    if scale * 2e-2 >= 1.0:
+        raise ValueError(
+            f"num_steps is {num_steps}, expected at least 21: below that the last of the linear betas, 20 / num_steps, "
+            'reaches 1; take kind="cosine", or respace a longer process'
+        )
     return np.linspace(scale * 1e-4, scale * 2e-2, num_steps, dtype=np.float64)
 
 
@@ -115,8 +124,9 @@ _BETAS = {"linear": linear_betas, "cosine": cosine_betas}
 class DDPMSchedule:
     """Tables of a (respaced) DDPM process; index 0 is the least noisy step.
 
-    Each array is (num_steps,), float64 unless noted. `timesteps` (int64) are the numbers that the network was trained
-    with: respacing drops steps but the network keeps its own clock.
+    Each array is (num_steps,), float64 unless noted. `timesteps` (int64) are those of the whole process, of which
+    respacing keeps a part: a network that was trained on the same process takes them as they are, any other has its own
+    clock (see `NetworkPrior.predict`).
 
     References:
       Ho et al. 2020, equations 6 and 7 (posterior); Nichol & Dhariwal 2021, section 3 (variances, respacing).
@@ -124,6 +134,8 @@ class DDPMSchedule:
 
     timesteps: np.ndarray
     betas: np.ndarray
+    kind: str = "linear"  # how the betas of the whole process rise
+    base_steps: int = 1000  # length of the whole process
 
     @property
     def num_steps(self) -> int:
@@ -182,9 +194,50 @@ def ddpm(num_steps: int, *, base_steps: int = 1000, kind: str = "linear") -> DDP
     stride = (base_steps - 1) / (num_steps - 1) if num_steps > 1 else 1.0
     # Summed step by step, not multiplied: rounding then falls on the same timesteps as in the published code.
     positions = np.cumsum(np.append(0.0, np.full(num_steps - 1, stride)))
-    kept = np.array([round(p) for p in positions], dtype=np.int64)
-    abar = np.cumprod(1.0 - _BETAS[kind](base_steps))[kept]
-    return DDPMSchedule(kept, 1.0 - abar / np.append(1.0, abar[:-1]))
+    timesteps = np.array([round(p) for p in positions], dtype=np.int64)
+    abar = np.cumprod(1.0 - _BETAS[kind](base_steps))[timesteps]
+    return DDPMSchedule(timesteps, 1.0 - abar / np.append(1.0, abar[:-1]), kind, base_steps)
+
+
+def as_schedule(num_steps: int | DDPMSchedule) -> DDPMSchedule:
+    """A schedule as it is, or a number of steps as `ddpm(num_steps)`: the process of the published networks, respaced.
+
+    Raises:
+      ValueError: If the number is below 1 or above 1000.
+    """
+    return num_steps if isinstance(num_steps, DDPMSchedule) else ddpm(num_steps)
+
+
+def time_travel(num_steps: int, *, length: int, repeats: int) -> np.ndarray:
+    """The steps of a reverse process that goes back to more noise again and again.
+
+    Every `length` steps the process returns over that distance and walks it anew, until it has walked it `repeats`
+    times: parts of the image that were drawn apart get the time to agree.
+
+    Args:
+      num_steps: Steps of the schedule, at least 1.
+      length: Steps of each return, at least 1.
+      repeats: How often each stretch is walked; 1 never returns.
+
+    Returns:
+      (M,), int64: the index t of each reverse step in turn, from num_steps - 1 down to 0, M >= num_steps.
+
+    References:
+      Lugmayr et al., RePaint: Inpainting Using Denoising Diffusion Probabilistic Models, CVPR 2022 (arXiv 2201.09865),
+      section 4.2 ("jump length" and "resampling"); DDNM's "time-travel" is the same walk.
+    """
+    _checks.at_least("num_steps", num_steps, 1)
+    _checks.at_least("length", length, 1)
+    _checks.at_least("repeats", repeats, 1)
+    returns_left = dict.fromkeys(range(0, num_steps - length, length), repeats - 1)
+    walk, t = [], num_steps - 1
+    while t >= 0:
+        walk.append(t)
+        t -= 1
+        if returns_left.get(t, 0) > 0:
+            returns_left[t] -= 1
+            t += length
+    return np.array(walk, dtype=np.int64)
 
 
 def learned_range_log_variance(

@@ -1,43 +1,25 @@
-"""Restoration tasks by name: degradations with their usual settings, and sampler settings for them.
+"""Restoration tasks by name: degradations, what their measurements are like, and sampler settings for them.
 
-Names for the command line live here. Settings come in two sets. "published": what the methods' papers and codes use
-with the networks of FFHQ-256 and ImageNet-256. "photo": for the bundled prior, a far smaller network, with a number of
-steps that suits a CPU; tuned on photographs of its validation set for super-resolution, Gaussian deblurring and random
-inpainting, roughly for motion deblurring, denoising and DPS's box inpainting, and carried over to the rest by the size
-of their operators.
+Everything that the library, its command line and its benchmarks know of a task beside its operator stands in its row.
 """
 
 import dataclasses
-import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxrestore import _checks, operators
+from jaxrestore import _checks, geometry, methods, operators, simple_answers
 from jaxrestore.degradation import Degradation
+from jaxrestore.geometry import Options, Shape
+from jaxrestore.methods import METHODS
 from jaxrestore.noise import GaussianNoise, NoNoise
-from jaxrestore.samplers import Sampler, daps, ddnm, ddrm, diffpir, dpps, dps, mmps, pigdm, reddiff, spgd
-
-METHODS: Mapping[str, Callable[..., Sampler]] = {
-    "spgd": spgd,
-    "dpps": dpps,
-    "dps": dps,
-    "diffpir": diffpir,
-    "ddnm": ddnm,
-    "ddrm": ddrm,
-    "pigdm": pigdm,
-    "mmps": mmps,
-    "daps": daps,
-    "reddiff": reddiff,
-}
-LINEAR_ONLY = ("diffpir", "ddnm", "ddrm", "pigdm")
-SETTINGS = ("published", "photo")
-SHARED_SETTINGS = ("self_ensemble", "mean_of")  # of every method; see `build_sampler`
-
-Shape = tuple[int, int, int]
+from jaxrestore.operators import neural_blur
+from jaxrestore.samplers import Sampler
+from jaxrestore.settings import COMMON, SETTINGS, TASK_SETTINGS
 
 
 def _super_resolution(shape: Shape, key: jax.Array, *, factor: int = 4, kernel: str = "bicubic"):
@@ -96,278 +78,170 @@ def _high_dynamic_range(shape: Shape, key: jax.Array, *, scale: float = 2.0):
     return operators.HighDynamicRange(shape, scale)
 
 
-def _denoising(shape: Shape, key: jax.Array):
-    return operators.Denoising(shape)
-
-
-def _colorization(shape: Shape, key: jax.Array):
-    return operators.Colorization(shape)
-
-
-def build_sampler(method: str, settings: Mapping[str, Any]) -> Sampler:
-    """A sampler from its method and settings: keyword arguments of the factory, and two that all methods share.
-
-    `self_ensemble` is the number of mirrored copies that each evaluation of the prior averages, `mean_of` that of the
-    runs whose mean is the answer (see `Sampler.with_self_ensemble` and `Sampler.mean_of`); both are 1 by default.
-
-    Raises:
-      ValueError: If the method is unknown, or a value is out of range.
-      TypeError: If the method has no such setting.
-    """
-    _checks.one_of("method", method, tuple(METHODS))
-    factory = METHODS[method]
-    _checks.known(method, "setting", settings, (*inspect.signature(factory).parameters, *SHARED_SETTINGS))
-    own = {name: value for name, value in settings.items() if name not in SHARED_SETTINGS}
-    sampler = factory(**own).with_self_ensemble(settings.get("self_ensemble", 1))
-    return sampler.mean_of(settings.get("mean_of", 1))
+def _jpeg(shape: Shape, key: jax.Array, *, quality: int = 10, subsampling: bool = False):
+    return operators.JPEG(shape, quality, subsampling)
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskDefinition:
-    """An entry of `TASKS`."""
+    """A row of `TASKS`."""
 
+    name: str
     description: str
     build: Callable[..., operators.Operator]  # (image_shape, key, **options) -> operator
     noise_std: float  # usual noise, on the [-1, 1] scale
-    settings: Mapping[str, Mapping[str, Mapping[str, Any]]]  # set -> method -> keyword arguments of its factory
+    # The shape of the image, from that of its measurement.
+    image_shape: Callable[[Sequence[int], Options], Shape] = geometry.same_shape
+    multiple: Callable[[Options], int] = lambda options: 1  # what the image's sides must be multiples of
+    stored: Literal["colour", "grey", "array"] = "colour"  # how a measurement is kept on disk: as a picture, or .npy
+    simple_answer: Callable[[Any, np.ndarray], np.ndarray | None] = simple_answers.unchanged  # (operator, y)
+    drawn: str | None = None  # the option, an array, that the key draws unless it is given
 
     @property
     def options(self) -> dict[str, Any]:
         """Names and defaults of the options that `task` takes."""
         return dict(self.build.__kwdefaults__ or {})
 
+    def complete(self, options: Options) -> dict[str, Any]:
+        """The options with the defaults of those that are not given.
+
+        Raises:
+          TypeError: If there is no such option.
+        """
+        _checks.known(f"task {self.name!r}", "option", options, tuple(self.options))
+        return {**self.options, **options}
+
+    @property
+    def settings(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Set -> method -> all settings recommended for images of 256x256, those that are the factory's included."""
+        return {name: {m: row.complete(self.changes(m, name)) for m, row in METHODS.items()} for name in SETTINGS}
+
+    def changes(self, method: str, settings: str) -> dict[str, Any]:
+        """What a set of settings changes of the method's defaults, for images of 256x256."""
+        return {**COMMON[settings].get(method, {}), **TASK_SETTINGS[settings].get(self.name, {}).get(method, {})}
+
+
+_ROWS = (
+    TaskDefinition(
+        "super_resolution",
+        "enlarge a picture that was reduced by an integer factor",
+        _super_resolution,
+        0.01,
+        image_shape=geometry.enlarged_shape,
+        multiple=geometry.factor,
+        simple_answer=simple_answers.enlarged,
+    ),
+    TaskDefinition("gaussian_deblur", "sharpen a picture blurred by a Gaussian", _gaussian_deblur, 0.01),
+    TaskDefinition(
+        "motion_deblur", "sharpen a picture blurred by a moving camera", _motion_deblur, 0.01, drawn="kernel"
+    ),
+    TaskDefinition(
+        "inpainting_random",
+        "fill in pixels missing at random",
+        _inpainting_random,
+        0.01,
+        simple_answer=simple_answers.interpolated,
+        drawn="mask",
+    ),
+    TaskDefinition(
+        "inpainting_box",
+        "fill in a missing box",
+        _inpainting_box,
+        0.05,
+        simple_answer=simple_answers.interpolated,
+        drawn="mask",
+    ),
+    TaskDefinition(
+        "phase_retrieval",
+        "recover a picture from Fourier amplitudes (keep the best of 4 samples)",
+        _phase_retrieval,
+        0.05,
+        image_shape=geometry.unpadded_shape,
+        stored="array",
+        simple_answer=simple_answers.none,
+    ),
+    TaskDefinition(
+        "nonlinear_deblur",
+        "undo a neural model of camera shake (needs converted weights)",
+        _nonlinear_deblur,
+        0.05,
+        multiple=lambda options: neural_blur.STRIDE,
+    ),
+    TaskDefinition(
+        "high_dynamic_range",
+        "recover what over-exposure clipped",
+        _high_dynamic_range,
+        0.05,
+        simple_answer=simple_answers.darkened,
+    ),
+    TaskDefinition(
+        "denoising", "remove Gaussian noise of known strength", lambda shape, key: operators.Denoising(shape), 0.2
+    ),
+    TaskDefinition(
+        "colorization",
+        "colour a grey picture",
+        lambda shape, key: operators.Colorization(shape),
+        0.01,
+        stored="grey",
+        simple_answer=simple_answers.grey,
+    ),
+    TaskDefinition(
+        "jpeg",
+        "remove the artefacts of JPEG compression",
+        _jpeg,
+        0.0,
+        multiple=lambda options: 16 if options["subsampling"] else 8,
+    ),
+)
+TASKS: dict[str, TaskDefinition] = {row.name: row for row in _ROWS}
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
     """A degradation for images of one shape, with the settings recommended for it."""
 
-    name: str
+    definition: TaskDefinition
     degradation: Degradation
-    settings: Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+    @property
+    def name(self) -> str:
+        """The name of its row in `TASKS`."""
+        return self.definition.name
+
+    @property
+    def settings(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Set -> method -> what `for_method` says, for all methods that can do the task."""
+        able = methods.able(self.degradation.operator)
+        return {name: {method: self.for_method(method, name) for method in able} for name in SETTINGS}
 
     def sampler(self, method: str, settings: str = "photo", **overrides: Any) -> Sampler:
         """The method's sampler with the settings of a set, some of them replaced.
 
         Args:
-          method: One of `jaxrestore.tasks.METHODS`: "spgd", "dpps", "dps", ...
+          method: One of `jaxrestore.METHODS`: "spgd", "dpps", "dps", ...
           settings: "published" for the papers' networks, "photo" for the bundled prior.
-          **overrides: Keyword arguments of the method's factory.
+          **overrides: Keyword arguments of the method's factory, and `mean_of` (see `Method.build`).
 
         Raises:
           ValueError: If method or set is unknown, or the method cannot do this task.
           TypeError: If the method has no such setting.
         """
-        return build_sampler(method, {**self.for_method(method, settings), **overrides})
+        return methods.get(method).build(**{**self.for_method(method, settings), **overrides})
 
-    def for_method(self, method: str, settings: str = "photo") -> Mapping[str, Any]:
-        """The method's recommended settings; arguments and errors are those of `sampler`."""
-        _checks.one_of("method", method, tuple(METHODS))
+    def for_method(self, method: str, settings: str = "photo") -> dict[str, Any]:
+        """What a set changes of the method's defaults, at this size; arguments and errors are those of `sampler`."""
+        row = methods.get(method)
         _checks.one_of("settings", settings, SETTINGS)
-        if method not in self.settings[settings]:
-            able = ", ".join(self.settings[settings])
-            linear = any(other in self.settings[settings] for other in LINEAR_ONLY)
-            needs = "an operator that knows its singular value decomposition" if linear else "a linear operator"
-            raise ValueError(f"{method} cannot do {self.name}: it needs {needs}; expected one of {able}")
-        return self.settings[settings][method]
+        if reason := row.refusal(self.degradation.operator):
+            able = ", ".join(methods.able(self.degradation.operator))
+            raise ValueError(f"{method} cannot do {self.name}: it {reason}; expected one of {able}")
+        values = self.definition.changes(method, settings)
+        # The papers' networks know one size, which their settings are for.
+        return row.at_side(values, self.degradation.image_shape) if settings == "photo" else values
 
-
-# What the tasks share. "published" are the papers' own; "photo" is for a small prior, on a CPU.
-_SHARED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "published": {
-        "spgd": {"num_steps": 100},
-        "dpps": {"num_steps": 1000},
-        "dps": {"num_steps": 1000},
-        "diffpir": {"num_steps": 100},
-        "ddnm": {"num_steps": 100},
-        "ddrm": {"num_steps": 20},
-        "pigdm": {"num_steps": 100},
-        "mmps": {"num_steps": 100},
-        "daps": {"num_steps": 200},
-        "reddiff": {"num_steps": 1000},
-    },
-    # SPGD: few levels with many likelihood steps each, at a rate that stays: the fewer the levels, the nearer the
-    # result is to the posterior mean, and this prior's own samples are grainy. Scales are those of 256x256.
-    "photo": {
-        "spgd": {"num_steps": 3, "warmup_steps": 32, "sigma_max": 10.0, "sigma_min": 0.1, "lr_min_ratio": 1.0},
-        "dpps": {"num_steps": 100},
-        "dps": {"num_steps": 100},
-        "diffpir": {"num_steps": 50, "zeta": 1.0},
-        "ddnm": {"num_steps": 50},
-        "ddrm": {"num_steps": 20},
-        "pigdm": {"num_steps": 50},
-        "mmps": {"num_steps": 50},
-        "daps": {
-            "num_steps": 30,
-            "ode_steps": 3,
-            "langevin_steps": 50,
-            "learning_rate": 5e-5,
-            "lr_min_ratio": 0.1,
-            "sigma_max": 30.0,
-            "sigma_min": 0.03,
-        },
-        "reddiff": {"num_steps": 200},
-    },
-}
-
-
-def _settings(
-    *, published: Mapping[str, Mapping[str, Any]], photo: Mapping[str, Mapping[str, Any]], without: Sequence[str] = ()
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Complete each method's settings with what all tasks share; `without` names methods that cannot do the task."""
-    chosen = {"published": published, "photo": photo}
-    return {s: {m: {**_SHARED[s][m], **chosen[s].get(m, {})} for m in METHODS if m not in without} for s in SETTINGS}
-
-
-TASKS: dict[str, TaskDefinition] = {
-    "super_resolution": TaskDefinition(
-        "enlarge a picture that was reduced by an integer factor",
-        _super_resolution,
-        0.01,
-        _settings(
-            published={"spgd": {"learning_rate": 7.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={
-                "spgd": {"learning_rate": 6.0},
-                "dpps": {"scale": 40.0},
-                "dps": {"scale": 40.0},
-                "daps": {"learning_rate": 7.2e-5, "tau": 0.003},
-            },
-        ),
-    ),
-    "gaussian_deblur": TaskDefinition(
-        "sharpen a picture blurred by a Gaussian",
-        _gaussian_deblur,
-        0.01,
-        _settings(
-            published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
-            photo={
-                "spgd": {"learning_rate": 0.6},
-                "dpps": {"scale": 10.0},
-                "dps": {"scale": 10.0},
-                "ddnm": {"eta": 1.0},
-                "mmps": {"solver_steps": 3},
-                "reddiff": {"learning_rate": 0.2},
-            },
-        ),
-    ),
-    "motion_deblur": TaskDefinition(
-        "sharpen a picture blurred by a moving camera",
-        _motion_deblur,
-        0.01,
-        _settings(
-            published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 0.4}, "dps": {"scale": 1.0}},
-            photo={
-                "spgd": {"learning_rate": 0.6},
-                "dpps": {"scale": 4.0},
-                "dps": {"scale": 4.0},
-                "mmps": {"solver_steps": 3},
-                "reddiff": {"learning_rate": 0.2},
-            },
-            without=("ddrm",),  # a reflected motion blur has no decomposition in closed form
-        ),
-    ),
-    "inpainting_random": TaskDefinition(
-        "fill in pixels missing at random",
-        _inpainting_random,
-        0.01,
-        _settings(
-            published={
-                "spgd": {"learning_rate": 2.5},
-                "dpps": {"scale": 1.0},
-                "dps": {"scale": 1.0},
-                "diffpir": {"num_steps": 20, "zeta": 1.0},
-            },
-            # One sample pays for its texture in PSNR; the mean of a few does not, and still has more of it than
-            # interpolation.
-            photo={
-                "spgd": {"learning_rate": 0.8, "sigma_max": 30.0, "mean_of": 4},
-                "dpps": {"scale": 20.0, "mean_of": 2},
-                "dps": {"scale": 20.0, "mean_of": 2},
-                "ddnm": {"eta": 1.0},
-                "ddrm": {"num_steps": 100, "eta": 1.0},
-                "pigdm": {"scale": 1.5},
-                "daps": {"learning_rate": 4.5e-6, "tau": 0.003},
-            },
-        ),
-    ),
-    "inpainting_box": TaskDefinition(
-        "fill in a missing box",
-        _inpainting_box,
-        0.05,
-        _settings(
-            # The learning rate published for SPGD, 5e-5, does not move the image; 1.0 is this library's.
-            published={
-                "spgd": {"learning_rate": 1.0},
-                "dpps": {"scale": 1.0},
-                "dps": {"scale": 1.0},
-                "diffpir": {"num_steps": 20, "zeta": 1.0},
-            },
-            photo={
-                "spgd": {"learning_rate": 0.8, "sigma_max": 30.0},
-                "dpps": {"scale": 8.0},
-                "dps": {"scale": 8.0},
-            },
-        ),
-    ),
-    "phase_retrieval": TaskDefinition(
-        "recover a picture from Fourier amplitudes (keep the best of 4 samples)",
-        _phase_retrieval,
-        0.05,
-        _settings(
-            published={
-                "spgd": {"learning_rate": 2.0},
-                "dpps": {"scale": 0.4},
-                "dps": {"scale": 0.4},
-                "daps": {"learning_rate": 5e-5},
-            },
-            photo={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 2.0}, "dps": {"scale": 2.0}},
-            without=LINEAR_ONLY,
-        ),
-    ),
-    "nonlinear_deblur": TaskDefinition(
-        "undo a neural model of camera shake (needs converted weights)",
-        _nonlinear_deblur,
-        0.05,
-        _settings(
-            published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 10.0}, "dps": {"scale": 10.0}},
-            without=LINEAR_ONLY,
-        ),
-    ),
-    "high_dynamic_range": TaskDefinition(
-        "recover what over-exposure clipped",
-        _high_dynamic_range,
-        0.05,
-        _settings(
-            published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 0.2}, "dpps": {"scale": 5.0}, "dps": {"scale": 5.0}},
-            without=LINEAR_ONLY,
-        ),
-    ),
-    "denoising": TaskDefinition(
-        "remove Gaussian noise of known strength",
-        _denoising,
-        0.2,
-        _settings(
-            published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={
-                "spgd": {"learning_rate": 0.05},
-                "dpps": {"scale": 12.0},
-                "dps": {"scale": 12.0},
-                "reddiff": {"strength": 2.0},
-                "daps": {"learning_rate": 0.01, "lr_min_ratio": 0.01, "tau": 0.2, "sigma_min": 0.1},
-            },
-        ),
-    ),
-    "colorization": TaskDefinition(
-        "colour a grey picture",
-        _colorization,
-        0.01,
-        _settings(
-            published={"spgd": {"learning_rate": 1.0}, "dpps": {"scale": 1.0}, "dps": {"scale": 1.0}},
-            photo={"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 16.0}, "dps": {"scale": 16.0}},
-        ),
-    ),
-}
+    def simple_answer(self, y: np.ndarray) -> np.ndarray | None:
+        """What one would try first with one measurement, (H, W, C); None where there is nothing simple to try."""
+        return self.definition.simple_answer(self.degradation.operator, y)
 
 
 def task(
@@ -388,6 +262,10 @@ def task(
     Raises:
       ValueError: If the name is unknown, or a value is out of range.
       TypeError: If the task has no such option.
+
+    Example:
+      >>> jr.task("super_resolution", image_shape=(64, 64, 3), factor=2).degradation.measurement_shape
+      (32, 32, 3)
     """
     _checks.one_of("task", name, tuple(TASKS))
     definition = TASKS[name]
@@ -396,19 +274,4 @@ def task(
     std = definition.noise_std if noise_std is None else noise_std
     _checks.not_negative("noise_std", std)
     operator = definition.build(shape, jax.random.key(0) if key is None else key, **options)
-    noise = GaussianNoise(jnp.float32(std)) if std else NoNoise()
-    photo = {method: for_size(method, values, shape) for method, values in definition.settings["photo"].items()}
-    settings = {**definition.settings, "photo": photo}
-    return Task(name, Degradation(operator, noise), settings)
-
-
-def for_size(method: str, settings: Mapping[str, Any], shape: Shape, *, back: bool = False) -> dict[str, Any]:
-    """The settings of 256x256 for another size, or `back`.
-
-    DPS and DPPS move by `scale` along the gradient of a norm, whose length does not depend on the number of pixels: to
-    move each pixel alike, the step must grow with the square root of that number. The other methods' steps do so by
-    themselves.
-    """
-    factor = (shape[0] * shape[1]) ** 0.5 / 256
-    factor = 1.0 / factor if back else factor
-    return {k: v * factor if k == "scale" and method in ("dps", "dpps") else v for k, v in settings.items()}
+    return Task(definition, Degradation(operator, GaussianNoise(jnp.float32(std)) if std else NoNoise()))

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -20,13 +20,16 @@ import numpy as np
 import optax
 
 from jaxrestore import _checks, images
+from jaxrestore.crops import Photographs
 from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import SIGMA_DATA, NetworkPrior, Params, denoise_batch, init_params
 
 VALIDATION_SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 
 
-_NETWORK = UNetConfig(model_channels=64, channel_mult=(1, 2, 2), num_res_blocks=1, patch_size=2)  # of `photo`
+_NETWORK = UNetConfig(
+    model_channels=64, channel_mult=(1, 2, 2), num_res_blocks=1, patch_size=2
+)  # the network of `photo`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +42,7 @@ class TrainingConfig:
 
     network: UNetConfig = _NETWORK
     parametrization: str = "edm"
-    num_steps: int = 100_000  # of the whole run, earlier sessions included
+    num_steps: int = 100_000  # length of the whole run, earlier sessions included
     batch_size: int = 32
     crop_size: int = 64  # pixels, a multiple of the network's stride
     scales: tuple[float, ...] = (1.0, 0.5, 0.25)  # photographs are also shown reduced; crops choose among these
@@ -47,10 +50,10 @@ class TrainingConfig:
     warmup_steps: int = 500  # linear from zero
     decay_steps: int = 2_000  # linear to zero at the end of the run
     weight_decay: float = 1e-4
-    clip_norm: float = 1.0  # of the gradient over all parameters
+    clip_norm: float = 1.0  # largest norm of the gradient over all parameters
     ema_decay: float = 0.999
     sigma_sampling: str = "lognormal"  # or "uniform": log-uniform over [sigma_min, sigma_max]
-    sigma_mean: float = -1.0  # of log sigma, for "lognormal"
+    sigma_mean: float = -1.0  # mean of log sigma, for "lognormal"
     sigma_std: float = 1.6
     sigma_min: float = 0.01  # sampled levels are clipped to this range
     sigma_max: float = 160.0
@@ -83,38 +86,6 @@ class Progress(NamedTuple):
     seconds: float  # since this session started
 
 
-class Photographs:
-    """Crops of the photographs of a folder, reduced to several scales, as a function of the step number.
-
-    Raises:
-      jaxrestore.images.ImageError: If the folder holds no picture, or none as large as a crop.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str], *, crop_size: int, scales: Sequence[float]) -> None:
-        self.crop_size = crop_size
-        self.pictures: list[list[np.ndarray]] = []  # a list of scales for each photograph
-        for path in images.find(folder):
-            picture = images.load(path)
-            sizes = [(round(picture.shape[0] * s), round(picture.shape[1] * s)) for s in scales]
-            usable = [images.resize(picture, size) for size in sizes if min(size) >= crop_size]
-            if usable:
-                self.pictures.append([images.to_uint8(p) for p in usable])
-        if not self.pictures:
-            raise images.ImageError(f"{folder} has no picture of at least {crop_size}x{crop_size} pixels")
-
-    def batch(self, seed: int, step: int, size: int) -> np.ndarray:
-        """(size, crop, crop, 3), uint8; half of the crops mirrored, photographs and scales equally likely."""
-        rng = np.random.default_rng((seed, step))
-        crops = np.empty((size, self.crop_size, self.crop_size, 3), np.uint8)
-        for i in range(size):
-            scales = self.pictures[rng.integers(len(self.pictures))]
-            picture = scales[rng.integers(len(scales))]
-            top, left = (rng.integers(n - self.crop_size + 1) for n in picture.shape[:2])
-            crop = picture[top : top + self.crop_size, left : left + self.crop_size]
-            crops[i] = crop[:, ::-1] if rng.integers(2) else crop
-        return crops
-
-
 def sample_sigmas(key: jax.Array, config: TrainingConfig) -> jax.Array:
     """Noise levels of a batch, (batch_size,): stratified over the distribution, so each batch sees all of it."""
     key_offset, key_order = jax.random.split(key)
@@ -131,7 +102,7 @@ def denoising_loss(params: Params, key: jax.Array, clean: jax.Array, config: Tra
     """Mean squared error of the denoiser, weighted so that the network's own output has an error of order one.
 
     Args:
-      params: Of the network.
+      params: The network's.
       key: Draws noise levels and noise.
       clean: (N, H, W, C) in [-1, 1].
       config: Noise distribution and parametrization.
@@ -206,8 +177,7 @@ def validate(prior: NetworkPrior, folder: str | os.PathLike[str], *, size: int =
         picture = images.load(path)
         factor = size / min(picture.shape[:2])
         picture = images.resize(picture, [max(size, round(n * factor)) for n in picture.shape[:2]])
-        top, left = ((n - size) // 2 for n in picture.shape[:2])
-        crops.append(picture[top : top + size, left : left + size])
+        crops.append(images.centre(picture, size))
     clean = jnp.asarray(np.stack(crops))
 
     @jax.jit
@@ -295,11 +265,28 @@ def train(
                     report(progress)
                 losses, reported = [], now
             if time.monotonic() - saved > checkpoint_seconds:
+                _require_finite(state, step)
                 manager.save(step, args=ocp.args.StandardSave(state))
                 saved = time.monotonic()
+        _require_finite(state, step)
         if step > first and manager.latest_step() != step:
             manager.save(step, args=ocp.args.StandardSave(state))
     return NetworkPrior(state.ema, config=config.network, parametrization=config.parametrization)
+
+
+def _require_finite(state: TrainState, step: int) -> None:
+    """Raise if a state may not be saved or gone on with: its loss may still have been finite a step ago."""
+    if not _is_finite(state):
+        raise FloatingPointError(
+            f"the parameters are no longer finite at step {step}; lower learning_rate and resume from the checkpoint "
+            "before, or begin a new run if there is none"
+        )
+
+
+@jax.jit
+def _is_finite(state: TrainState) -> jax.Array:
+    arrays = [a for a in jax.tree.leaves(state) if jnp.issubdtype(a.dtype, jnp.floating)]
+    return jnp.stack([jnp.isfinite(a).all() for a in arrays]).all()
 
 
 def _identity(network: UNetConfig, parametrization: str) -> tuple[UNetConfig, str]:

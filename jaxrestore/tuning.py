@@ -57,14 +57,14 @@ def tune(
     All settings see the same measurements and the same keys.
 
     Args:
-      factory: Of the sampler, e.g. `jaxrestore.spgd`.
+      factory: Makes the sampler, e.g. `jaxrestore.spgd`.
       prior: What images look like.
       degradation: What to undo.
       truths: (N, H, W, C) in [-1, 1].
       grid: Name of a setting to its values.
       key: Draws the noise of the measurements and all of the samplers' randomness.
       fixed: The other settings.
-      wrap: Applied to each sampler, e.g. `lambda s: s.mean_of(2)`.
+      wrap: Applied to each sampler, e.g. `lambda sampler: jaxrestore.mean_of(sampler, 2)`.
       metric: What orders the result: "lpips" (smaller is better), "psnr" or "ssim".
       batch_size: Restorations on the device at a time, over pictures and settings alike.
       report: Called with the number of finished restorations and of all, after each batch.
@@ -102,7 +102,7 @@ def tune(
         for start in range(0, len(jobs), size):
             job = jobs[start : start + size]
             filled = np.concatenate([job, np.repeat(job[-1:], size - len(job), 0)])
-            found = program(
+            results = program(
                 jnp.asarray(values[filled[:, 0]]),
                 jax.vmap(lambda i: jax.random.fold_in(key_sampler, i))(filled[:, 1]),
                 prior,
@@ -111,7 +111,7 @@ def tune(
                 jnp.asarray(truths[filled[:, 1]]),
                 lpips,
             )
-            scores[job[:, 0], job[:, 1]] = np.stack(found, 1)[: len(job)]
+            scores[job[:, 0], job[:, 1]] = np.stack(results, 1)[: len(job)]
             done += len(job)
             if report is not None:
                 report(done, total)
@@ -131,7 +131,9 @@ def _program(factory: Callable[..., Sampler], settings: Mapping[str, Any], trace
 
     def one(values, key, prior, degradation, y, truth, lpips):
         sampler = wrap(factory(**{**settings, **dict(zip(traced, values, strict=True))}))
-        image = jnp.clip(sampler.sample(key, prior, degradation, y).image, -1.0, 1.0)
+        restored = sampler.sample(key, prior, degradation, y).image
+        # What is not finite must not be clipped into a picture: its scores are NaN, and come last.
+        image = jnp.where(jnp.isfinite(restored).all(), jnp.clip(restored, -1.0, 1.0), jnp.nan)
         return metrics.psnr(image, truth), metrics.ssim(image, truth), metrics.lpips(image, truth, lpips)
 
     return jax.jit(jax.vmap(one, in_axes=(0, 0, None, None, 0, 0, None)))
@@ -158,6 +160,8 @@ def load_settings(path: str | os.PathLike[str], task: str, method: str) -> dict[
         raise ValueError(f"settings {path} cannot be read ({error})") from error
     if not isinstance(content, dict) or content.get("kind") != _KIND:
         raise ValueError(f"{path} holds no settings; expected a file written by `jaxrestore tune`")
+    if missing := {"task", "method", "settings"} - set(content):
+        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; write it again with `jaxrestore tune`")
     if (content["task"], content["method"]) != (task, method):
         raise ValueError(
             f"{path} holds settings of {content['method']} for {content['task']}, expected those of {method} for {task}"

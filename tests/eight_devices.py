@@ -1,4 +1,4 @@
-"""Run by `test_parallel.py` in a process with eight virtual devices; writes what it finds to the file it is given."""
+"""Run by `test_parallel.py` in a process with eight virtual devices; writes results to the file it is given."""
 
 import logging
 import sys
@@ -16,14 +16,14 @@ SHAPE = (16, 16, 3)
 
 def main(out: str) -> None:
     """Restore the same images on one device and on eight, in the ways that the tests compare."""
-    key, found = jax.random.key(0), {}
+    key, results = jax.random.key(0), {}
     mesh, prior = parallel.batch_mesh(), smallest_network(attention_resolutions=(1,))
     blur = jr.Degradation(jr.operators.GaussianBlur(SHAPE, 5, 1.0), jr.GaussianNoise(0.05))
     ys = np.asarray(jax.random.uniform(jax.random.key(1), (11, *SHAPE), minval=-1))
 
     def on(name, *arguments, **settings):
-        for where, chosen in (("one", None), ("eight", mesh)):
-            found[f"{name}/{where}"] = jr.restore(*arguments, key=key, mesh=chosen, **settings)
+        for where, devices in (("one", None), ("eight", mesh)):
+            results[f"{name}/{where}"] = jr.restore(*arguments, key=key, mesh=devices, **settings)
 
     spgd = jr.spgd(num_steps=3, warmup_steps=2, learning_rate=0.3)
     compiled: list[str] = []
@@ -33,20 +33,20 @@ def main(out: str) -> None:
     with jax.log_compiles():
         on("spgd", spgd, prior, blur, ys, batch_size=8)
     logging.getLogger("jax").removeHandler(handler)
-    found["programs"] = np.array(sum(m.startswith("Compiling") and "_advance" in m for m in compiled))
+    results["programs"] = np.array(sum(m.startswith("Compiling") and "_advance" in m for m in compiled))
     on("dpps", jr.dpps(num_steps=3, n_max=6), isotropic(SHAPE), blur, ys, batch_size=3)
-    on("samples", jr.dps(num_steps=3).mean_of(2), isotropic(SHAPE), blur, ys, num_samples=2)
+    on("samples", jr.mean_of(jr.dps(num_steps=3), 2), isotropic(SHAPE), blur, ys, num_samples=2)
     masks = jax.vmap(lambda k: jr.operators.random_mask(k, SHAPE, 0.5))(jax.random.split(key, 11))
     holes = jr.Degradation(jr.operators.Inpainting(masks), jr.GaussianNoise(jnp.full(11, 0.05)))
     on("own_masks", spgd, isotropic(SHAPE), holes, ys, batched_degradation=True)
 
     split = parallel.split_params(prior, mesh)
-    found["split/eight"] = jr.restore(spgd, split, blur, ys, key=key, mesh=mesh)
-    found["split/one"] = found["spgd/one"]
+    results["split/eight"] = jr.restore(spgd, split, blur, ys, key=key, mesh=mesh)
+    results["split/one"] = results["spgd/one"]
     sizes = [sum(a.addressable_shards[0].data.size for a in p.params.values()) for p in (prior, split)]
-    found["share_of_params"] = np.array(sizes[1] / sizes[0])
-    found["kept_where_it_was"] = np.array(parallel.place_prior(split, mesh) is split)
-    found["whole"] = np.array(
+    results["share_of_params"] = np.array(sizes[1] / sizes[0])
+    results["kept_where_it_was"] = np.array(parallel.place_prior(split, mesh) is split)
+    results["whole"] = np.array(
         all(a.sharding.is_fully_replicated for a in jax.tree.leaves(parallel.place_prior(prior, mesh)))
     )
 
@@ -55,9 +55,9 @@ def main(out: str) -> None:
     batched = jax.jit(jax.vmap(lambda *a: spgd.sample(*a).image, in_axes=(0, None, None, 0)))
     program = batched.lower(*arguments).compile().as_text()
     words = ("all-gather(", "all-reduce(", "all-to-all(", "collective-permute(")
-    found["messages"] = np.array(sum(program.count(w) for w in words))
-    found["devices"] = np.array(jax.device_count())
-    np.savez(out, **found)
+    results["messages"] = np.array(sum(program.count(w) for w in words))
+    results["devices"] = np.array(jax.device_count())
+    np.savez(out, **results)
 
 
 if __name__ == "__main__":

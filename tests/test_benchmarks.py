@@ -1,73 +1,43 @@
-"""The benchmarks run, go on where they stopped, and compute what their tables say."""
+"""Benchmarks compute what their tables say."""
 
+import inspect
 import json
-import sys
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxrestore as jr
-from benchmarks import __main__ as suite
-from benchmarks import _run, large_image, levers, networks, posterior, render
+from benchmarks import (
+    _photographs,
+    _results,
+    gradient_step,
+    large_image,
+    networks,
+    posterior,
+    quality,
+    render,
+    suite,
+    variants,
+)
 from benchmarks.cases import CASES
+from benchmarks.compared import COMPARED
+from jaxrestore import images
 from jaxrestore._pytree import pytree, static
+from jaxrestore.layers.conv import conv2d
 from jaxrestore.priors._base import predict_from_denoiser
 
 
-@pytest.fixture
-def results(tmp_path, monkeypatch):
-    monkeypatch.setattr(_run, "RESULTS", tmp_path)
-    monkeypatch.setitem(suite._MATRIX, "cpu", 512)
-    yield tmp_path
-    jax.config.update("jax_enable_compilation_cache", True)  # the suite, which measures compilation, switches it off
-
-
-def run(monkeypatch, module, *words: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["benchmark", *words])
-    module.main()
-
-
-def test_the_suite_measures_writes_goes_on_and_is_rendered(results, monkeypatch, capsys):
-    options = ("--size", "32", "--turns", "1", "--seconds", "0.1")
-    run(monkeypatch, suite, "forward", "spgd_short", *options)
-    first = json.loads((results / "suite-cpu.json").read_text())
-    assert set(first["cells"]) == {"photo/32/float32/1/forward", "photo/32/float32/1/spgd_short"}
-    assert first["environment"]["versions"]["jax"]
-    for cell in first["cells"].values():
-        assert cell["fraction_of_matmul"] == pytest.approx(cell["tflops_per_s"] / cell["matmul_tflops_per_s"])
-        assert cell["images_per_s"] == pytest.approx(1 / cell["seconds_per_turn"])
-    assert first["cells"]["photo/32/float32/1/spgd_short"]["temporary_mb"] > 0
-
-    run(monkeypatch, suite, "forward", "--batch-sizes", "1", "2", *options)
-    second = json.loads((results / "suite-cpu.json").read_text())["cells"]
-    assert second["photo/32/float32/1/forward"] == first["cells"]["photo/32/float32/1/forward"]
-    assert set(second) == {*first["cells"], "photo/32/float32/2/forward"}
-
-    run(monkeypatch, suite, "forward", "--again", *options)
-    third = json.loads((results / "suite-cpu.json").read_text())["cells"]
-    assert {name for name, cell in third.items() if cell != second[name]} == {"photo/32/float32/1/forward"}
-
-    pytest.importorskip("matplotlib")
-    run(monkeypatch, render)
-    assert "| photo | 32 | float32 | 1 | spgd_short |" in (results / "suite-cpu.md").read_text()
-    assert (results / "suite-cpu.png").stat().st_size > 1000
-    assert "forward" in capsys.readouterr().out
-
-
-def test_a_run_out_of_time_measures_nothing(results, monkeypatch, capsys):
-    run(monkeypatch, suite, "forward", "--minutes", "0")
-    assert "out of time" in capsys.readouterr().out
-    assert not list(results.iterdir())
-
-
-def test_cases_are_listed_and_unknown_ones_refused(results, monkeypatch, capsys):
-    run(monkeypatch, suite, "--list")
+def test_cases_are_listed_and_unknown_ones_refused(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["suite", "--list"])
+    suite.main()
     listed = capsys.readouterr().out
     assert all(name in listed for name in CASES)
+    monkeypatch.setattr("sys.argv", ["suite", "backward"])
     with pytest.raises(SystemExit):
-        run(monkeypatch, suite, "backward")
+        suite.main()
     assert "no case backward" in capsys.readouterr().err
 
 
@@ -80,8 +50,7 @@ def test_operations_are_those_of_the_convolutions():
 
 
 def test_all_variants_of_a_lever_agree():
-    variants = levers.blur()
-    answers = {name: np.asarray(f(*arguments)) for name, (f, arguments) in variants.items()}
+    answers = {name: np.asarray(f(*arguments)) for name, (f, arguments) in variants.blur().items()}
     for name in ("direct", "fourier"):
         np.testing.assert_allclose(answers[name], answers["separable"], atol=1e-3)
 
@@ -106,20 +75,64 @@ def test_sliced_wasserstein_is_that_of_shifted_gaussians():
     assert posterior.sliced_wasserstein(samples, samples + shift) == pytest.approx(0.5, rel=0.1)
 
 
-def test_a_cell_of_the_posterior_benchmark_is_measured_again_for_other_values(results, monkeypatch, capsys):
-    monkeypatch.setattr(posterior, "NUM_SAMPLES", {8: 20})
-    monkeypatch.setattr(posterior, "PROBLEMS", (1,))
-    monkeypatch.setattr(posterior, "TUNING_PROBLEMS", (0,))
-    words = ("--dimensions", "8", "--noises", "0.1", "--methods", "ddnm")
-    for values in ((0.2,), (0.2, 0.9)):
-        monkeypatch.setitem(posterior.COMPARED, "ddnm", posterior.COMPARED["ddnm"]._replace(values=values))
-        run(monkeypatch, posterior, *words)
-        cells = json.loads((results / "posterior-cpu.json").read_text())["cells"]
-        assert cells["8/0.1/ddnm"]["values"] == list(values)
-    assert cells["8/0.1/exact"]["spread"] == pytest.approx(1.0, abs=0.5)
-    monkeypatch.setattr(posterior, "measure", None)  # which nothing calls when all cells are there
-    run(monkeypatch, posterior, *words)
-    assert "| ddnm | 100 |" in capsys.readouterr().out
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("at_end", [False, True])
+def test_the_plain_convolution_computes_what_the_librarys_does(stride, at_end):
+    assert inspect.signature(gradient_step.plain_conv2d) == inspect.signature(conv2d)
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((1, 8, 8, 2), (3, 3, 2, 4)))
+    at_end = at_end and stride > 1  # which only strided layers have
+    plain = gradient_step.plain_conv2d(x, kernel, stride=stride, at_end=at_end)
+    np.testing.assert_allclose(plain, conv2d(x, kernel, stride=stride, at_end=at_end), atol=1e-5)
+
+
+def test_tables_state_passes_and_gradients_and_leave_open_what_older_cells_do_not_say():
+    assert render.evaluations({"evaluations": {"forward": 100, "gradients": 600}}) == ("100", "600")
+    assert render.evaluations({"evaluations": 500}) == ("500", "")
+    assert render.evaluations({"network_evaluations": 96}) == ("96", "")
+    assert render.evaluations({}) == ("", "")
+
+
+def test_the_quality_table_says_what_diverged():
+    scores = {"psnr": 20.0, "ssim": 0.5, "lpips": 0.25}
+    cell = {"mean": scores, "simple": None, "seconds_per_image": 3.0, "shape": [4, 8, 8, 3], "diverged": ["a.png"]}
+    assert "| denoising | dps (1 of 4 diverged) | 20.000 |" in render.quality_table({"denoising/dps": cell})
+
+
+@pytest.mark.parametrize("file", sorted(_results.RESULTS.glob("*.json")), ids=lambda file: file.name)
+def test_the_quoted_results_are_rendered_to_the_tables_beside_them(file, tmp_path, capsys):
+    name = json.loads(file.read_text())["benchmark"].partition("-")[0]
+    copy = tmp_path / file.name
+    copy.write_text(file.read_text())
+    if name not in render.RENDERINGS:
+        with pytest.raises(SystemExit, match=f"holds results of {name}, expected one of suite"):
+            render.render(copy)
+        return
+    render.render(copy)
+    assert copy.with_suffix(".md").read_text() == file.with_suffix(".md").read_text()
+
+
+def test_only_tasks_that_need_no_weights_are_asked_of_photographs():
+    assert "nonlinear_deblur" not in _photographs.TASKS
+    assert set(_photographs.TASKS) < set(jr.TASKS)
+
+
+def test_a_task_that_cannot_do_the_pictures_size_is_passed_over(capsys):
+    assert quality.suits("denoising", (2, 30, 30, 3))
+    assert not quality.suits("super_resolution", (2, 30, 30, 3))
+    assert "multiples of 4" in capsys.readouterr().out
+
+
+def test_pictures_that_are_too_small_are_left_out(tmp_path):
+    for name, side in (("a", 8), ("b", 16), ("c", 12)):
+        images.save(tmp_path / f"{name}.png", np.zeros((side, side, 3), np.float32))
+    parser = posterior._run.parser(None)
+    _photographs.add_options(parser, size=12)
+    photographs = _photographs.load(parser.parse_args([str(tmp_path)]))
+    assert [path.name for path in photographs.paths] == ["b.png", "c.png"]
+    assert photographs.stack.shape == (2, 12, 12, 3)
+    with pytest.raises(SystemExit, match="lower --size"):
+        _photographs.load(parser.parse_args([str(tmp_path), "--size", "32"]))
 
 
 @pytree
@@ -138,12 +151,12 @@ class Counting:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", posterior.COMPARED)
+@pytest.mark.parametrize("name", COMPARED)
 def test_stated_evaluations_are_those_that_are_made(name):
     asked = []
-    method = posterior.COMPARED[name]
+    method = COMPARED[name]
     mixture, degradation, y = posterior.problem(1, 8, 0.1)
     prior = Counting(mixture, count=lambda: asked.append(1))
     jax.jit(method.build(method.values[0]).sample)(jax.random.key(0), prior, degradation, y)
     jax.effects_barrier()
-    assert len(asked) == method.evaluations
+    assert len(asked) == method.evaluations.forward

@@ -19,8 +19,8 @@ HERE = pathlib.Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    out = tmp_path_factory.mktemp("parallel") / "found.npz"
+def results(tmp_path_factory):
+    out = tmp_path_factory.mktemp("parallel") / "results.npz"
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(HERE.parent)}
     subprocess.run([sys.executable, str(HERE / "eight_devices.py"), str(out)], env=environment, check=True)
@@ -29,26 +29,26 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", ["spgd", "dpps", "samples", "own_masks", "split"])
-def test_eight_devices_restore_what_one_does(found, case):
+def test_eight_devices_restore_what_one_does(results, case):
     """Within rounding: the compiler chooses other sums for a batch of one than for a batch of eight."""
-    assert found["devices"] == 8
-    one, eight = found[f"{case}/one"], found[f"{case}/eight"]
+    assert results["devices"] == 8
+    one, eight = results[f"{case}/one"], results[f"{case}/eight"]
     assert np.std(one) > 0.05
     np.testing.assert_allclose(eight, one, atol=1e-4, rtol=1e-5)
 
 
-def test_whole_parameters_need_no_message_between_devices(found):
-    assert found["messages"] == 0
+def test_whole_parameters_need_no_message_between_devices(results):
+    assert results["messages"] == 0
 
 
-def test_each_number_of_devices_needs_one_program_for_the_steps(found):
-    assert found["programs"] == 2
+def test_each_number_of_devices_needs_one_program_for_the_steps(results):
+    assert results["programs"] == 2
 
 
-def test_split_parameters_are_an_eighth_on_each_device(found):
-    assert found["share_of_params"] < 0.15
-    assert found["kept_where_it_was"]
-    assert found["whole"]
+def test_split_parameters_are_an_eighth_on_each_device(results):
+    assert results["share_of_params"] < 0.15
+    assert results["kept_where_it_was"]
+    assert results["whole"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

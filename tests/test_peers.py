@@ -11,6 +11,7 @@ import jaxrestore as jr
 from jaxrestore import operators, samplers, schedules
 from jaxrestore._pytree import pytree, static
 from jaxrestore.priors.mixture import dense_matrix
+from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, table_at
 from jaxrestore.samplers.daps import probability_flow
 
 KEY = jax.random.key(0)
@@ -99,12 +100,120 @@ def test_probability_flow_takes_a_gaussian_to_itself():
     np.testing.assert_allclose(probability_flow(prior, x, jnp.float32(1.5), 1), prior.denoise(x, 1.5), atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm"])
+@pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm", "repaint"])
 def test_without_noise_the_answer_agrees_with_the_measurement(method):
     degradation = jr.Degradation(AVERAGE.operator, jr.NoNoise())
     y = degradation.measure(KEY, PRIOR.sample(KEY))
     result = getattr(jr, method)(num_steps=20).sample(KEY, PRIOR, degradation, y)
     np.testing.assert_allclose(degradation.operator(result.image), y, atol=2e-3)
+
+
+class TestRePaint:
+    """Without noise: the posterior of one Gaussian, of which every other pixel is known exactly."""
+
+    DEGRADATION = jr.Degradation(operators.Inpainting(EVERY_OTHER_PIXEL, 1), jr.NoNoise())
+
+    def compare(self, sampler, num=1000):
+        """Error of the hidden pixels' mean over that of the prior's, and their spread over the posterior's."""
+        truth = PRIOR.sample(jax.random.key(5))
+        y = self.DEGRADATION.measure(KEY, truth)
+        almost = jr.Degradation(self.DEGRADATION.operator, jr.GaussianNoise(1e-3))
+        posterior = PRIOR.posterior(almost, y)
+        sample = jax.jit(jax.vmap(lambda key: sampler.sample(key, PRIOR, self.DEGRADATION, y).image))
+        images = np.asarray(sample(jax.random.split(jax.random.key(0), num)))
+        hidden = np.asarray(EVERY_OTHER_PIXEL) == 0
+        np.testing.assert_allclose(
+            images[:, ~hidden], np.broadcast_to(np.asarray(y)[~hidden], (num, DIM // 2)), atol=1e-4
+        )
+        error = np.sqrt(np.mean((images.mean(0) - posterior.mean())[hidden] ** 2))
+        error_of_prior = np.sqrt(np.mean((PRIOR.mean() - posterior.mean())[hidden] ** 2))
+        variance = np.diag(posterior.covariance()).reshape(SHAPE)[hidden].mean()
+        return error / error_of_prior, np.sqrt(images.var(0)[hidden].mean() / variance)
+
+    def test_mean_and_spread_come_near_the_posterior(self):
+        error, spread = self.compare(jr.repaint(num_steps=200, jump_length=10, jump_repeats=10), num=300)
+        assert error < 0.1
+        assert 0.95 < spread < 1.05
+
+    def test_returns_are_what_brings_them_there(self):
+        without, error = (
+            self.compare(jr.repaint(num_steps=50, jump_length=5, jump_repeats=repeats))[0] for repeats in (1, 3)
+        )
+        assert error < 0.7 * without
+
+    def test_a_return_adds_as_much_noise_as_lies_between(self):
+        """A process whose every step ends at the true level of one image, exactly and without noise of its own."""
+        shape, image = (64, 64, 3), 0.5
+
+        def step(x, t, memory, prior, degradation, y):
+            mean = jnp.full(x.shape, image) * jnp.sqrt(table_at(SCHEDULE.abar_previous, t))
+            return ReverseStep(mean, jnp.zeros_like, x, x, x, jnp.float32(0)), memory
+
+        walk = schedules.time_travel(20, length=5, repeats=2)
+        sampler = samplers.ancestral(ReverseProcess(SCHEDULE, lambda degradation: (), step), walk=walk)
+        degradation = jr.Degradation(operators.Denoising(shape), jr.NoNoise())
+        run = jax.jit(lambda y: sampler.sample(KEY, isotropic(shape), degradation, y, record_every=1))
+        states = np.asarray(run(jnp.zeros(shape)).recording.x)
+        # After a step at t the state is that of t - 1; where the next step is not at t - 1, that of the next step.
+        reached = np.append(walk[1:], -1)
+        before = np.append(SCHEDULE.abar, 1.0)[walk - 1]
+        after = np.append(SCHEDULE.abar, 1.0)[reached]
+        tolerance = 4 / np.sqrt(states[0].size)
+        np.testing.assert_allclose(states.mean((1, 2, 3)), image * np.sqrt(after), atol=tolerance)
+        np.testing.assert_allclose(states.std((1, 2, 3)), np.sqrt(1 - after / before), atol=tolerance)
+        assert (reached > walk - 1).sum() == 3
+
+    def test_published_settings_are_the_defaults(self):
+        assert jr.METHODS["repaint"].complete({}) == {
+            "num_steps": 250, "jump_length": 10, "jump_repeats": 10, "mean_of": 1
+        }  # fmt: skip
+        assert jr.repaint().num_steps == 2410
+
+    @pytest.mark.parametrize(
+        ("walk", "message"),
+        [
+            ([3, 2, 1], "expected steps from 3 to 0"),
+            ([3, 1, 0], "walk goes to step 1 without the one above it"),
+            ([3, 4, 3, 2, 1, 0], "all of them in that range"),
+        ],
+    )
+    def test_walks_that_leave_the_schedule_or_skip_a_step_are_refused(self, walk, message):
+        with pytest.raises(ValueError, match=message):
+            samplers.ancestral(samplers.replacement_process(schedules.ddpm(4)), walk=walk)
+
+
+def test_moment_matching_needs_no_forward_mode_of_the_operator():
+    """An operator with a reverse-mode rule alone gives what the same one gives without the rule."""
+
+    @jax.custom_vjp
+    def squashed(x):
+        return jnp.tanh(x)
+
+    squashed.defvjp(lambda x: (jnp.tanh(x), x), lambda x, g: (g * (1 - jnp.tanh(x) ** 2),))
+
+    @pytree
+    class Squashing:
+        function: object = static()
+        linear: bool = static(default=False)
+        image_shape = SHAPE
+        measurement_shape = SHAPE
+
+        def __call__(self, x):
+            return self.function(x)
+
+    x, sigma = jax.random.normal(KEY, SHAPE), 0.7
+    y = 0.5 * jax.random.normal(jax.random.key(1), SHAPE)
+    gradients = [
+        samplers.moment_matching(4)(
+            lambda x: (PRIOR.denoise(x, sigma), None),
+            x,
+            samplers.likelihood.Level(1.0, sigma),
+            jr.Degradation(Squashing(function), jr.GaussianNoise(0.1)),
+            y,
+        ).gradient
+        for function in (squashed, jnp.tanh)
+    ]
+    np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("decomposed", [True, False])

@@ -61,6 +61,23 @@ class TestNetworkPrior:
         x0 = prior.denoise(x / np.sqrt(abar), jnp.sqrt((1 - abar) / abar))
         np.testing.assert_allclose(prediction.x0, x0, atol=1e-3)
 
+    @pytest.mark.parametrize(
+        ("kind", "clock", "schedule"),
+        [
+            ("linear", schedules.vp_timestep, schedules.ddpm(50, kind="cosine")),
+            ("cosine", schedules.cosine_timestep, schedules.ddpm(50)),
+            ("linear", schedules.vp_timestep, schedules.ddpm(50, base_steps=100)),  # a process of another length
+        ],
+    )
+    def test_a_network_under_the_schedule_of_another_keeps_its_own_clock(self, kind, clock, schedule):
+        """The timestep is that of the noise level in the network's own process, whatever the sampler walks."""
+        prior = dataclasses.replace(network("vp", out_channels=6), noise_schedule=kind)
+        x, t = jax.random.normal(jax.random.key(1), (8, 8, 3)), 20
+        timestep = clock(np.sqrt((1 - schedule.abar[t]) / schedule.abar[t]))
+        assert abs(float(timestep) - schedule.timesteps[t]) > 30
+        eps = run_unet(prior.config, prior.params, x[None], timestep[None])[0, ..., :3]
+        np.testing.assert_allclose(prior.predict(x, jnp.int32(t), schedule).eps, eps, atol=1e-3)
+
     def test_a_class_label_is_used(self):
         prior, x = network(num_classes=4), jnp.ones((8, 8, 3))
         a, b = (dataclasses.replace(prior, label=jnp.int32(i)).denoise(x, 1.0) for i in (0, 3))
@@ -232,13 +249,6 @@ class TestSelfEnsemble:
             four.predict(x, jnp.int32(5), schedule),
         )
 
-    def test_a_sampler_with_it_is_the_sampler_given_it(self):
-        prior, sampler = random_mixture(shape=(4, 4, 3)), jr.dps(num_steps=4)
-        degradation = jr.Degradation(jr.operators.Denoising((4, 4, 3)), jr.GaussianNoise(0.1))
-        y, key = jnp.zeros((4, 4, 3)), jax.random.key(0)
-        a = sampler.with_self_ensemble(2).sample(key, prior, degradation, y).image
-        b = sampler.sample(key, jr.priors.SelfEnsemble(prior, 2), degradation, y).image
-        np.testing.assert_array_equal(a, b)
-        assert sampler.with_self_ensemble(1) is sampler
-        with pytest.raises(ValueError, match="self_ensemble is 3, expected one of 1, 2, 4"):
-            sampler.with_self_ensemble(3)
+    def test_other_numbers_of_copies_are_refused(self):
+        with pytest.raises(ValueError, match="copies is 3, expected one of 1, 2, 4"):
+            jr.priors.SelfEnsemble(random_mixture(shape=(4, 4, 3)), 3)

@@ -1,3 +1,5 @@
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,6 +7,8 @@ import pytest
 from conftest import isotropic
 
 import jaxrestore as jr
+
+restore_module = importlib.import_module("jaxrestore.restore")  # the function of that name hides it
 
 SHAPE = (8, 8, 3)
 PRIOR = isotropic(SHAPE)
@@ -55,12 +59,12 @@ def test_each_image_can_have_its_own_degradation():
 
 
 @pytest.mark.parametrize("rate", [1e3, 1e30])
-def test_divergence_names_image_step_and_setting(rate):
+def test_divergence_names_image_and_step(rate):
     """The named image leaves the finite numbers at the named step, not before and not after."""
     sampler = jr.spgd(num_steps=60, warmup_steps=5, learning_rate=rate, lr_min_ratio=1.0)
     ys = np.zeros((4, *SHAPE), np.float32)
     ys[2] = 1e38 / rate
-    with pytest.raises(jr.DivergenceError, match=r"diverged at step \d+: .* Lower learning_rate") as caught:
+    with pytest.raises(jr.DivergenceError, match=r"diverged at step \d+.* Lower the step size") as caught:
         jr.restore(sampler, PRIOR, DEGRADATION, ys, key=KEY, batch_size=2)
     state = sampler.init(jax.random.fold_in(jax.random.fold_in(KEY, caught.value.image), 0), PRIOR, DEGRADATION, ys[2])
     for _ in range(caught.value.step + 1):
@@ -84,7 +88,7 @@ def test_a_part_of_a_collection_gives_what_the_whole_does():
 
 
 def test_one_program_serves_all_batches_and_calls():
-    from jaxrestore.restore import _advance
+    from jaxrestore.streaming import _advance
 
     sampler = jr.spgd(num_steps=9, warmup_steps=1, learning_rate=0.05)
     before = _advance._cache_size()
@@ -136,7 +140,7 @@ def test_statistics_are_those_of_the_samples_whatever_the_batch():
 
 @pytest.mark.parametrize("sampler", [jr.spgd(num_steps=4, warmup_steps=2, learning_rate=0.05), jr.dpps(num_steps=4)])
 def test_the_mean_of_chains_is_the_mean_of_their_runs(sampler):
-    mean = sampler.mean_of(3)
+    mean = jr.mean_of(sampler, 3)
     runs = [sampler.sample(jax.random.fold_in(KEY, i), PRIOR, DEGRADATION, YS[0]) for i in range(3)]
     result = mean.sample(KEY, PRIOR, DEGRADATION, YS[0])
     np.testing.assert_allclose(result.image, np.mean([r.image for r in runs], 0), atol=1e-4)
@@ -144,6 +148,88 @@ def test_the_mean_of_chains_is_the_mean_of_their_runs(sampler):
     images = jr.restore(mean, PRIOR, DEGRADATION, YS[:2], key=KEY)
     key = jax.random.fold_in(jax.random.fold_in(KEY, 1), 0)
     np.testing.assert_allclose(images[1], mean.sample(key, PRIOR, DEGRADATION, YS[1]).image, atol=1e-4)
-    assert sampler.mean_of(1) is sampler
+    assert jr.mean_of(sampler, 1) is sampler
     with pytest.raises(ValueError, match="mean_of is 0, expected at least 1"):
-        sampler.mean_of(0)
+        jr.mean_of(sampler, 0)
+
+
+def diverging(images):
+    """A sampler and measurements of which the named images leave the finite numbers."""
+    sampler = jr.spgd(num_steps=6, warmup_steps=2, learning_rate=0.05, lr_min_ratio=1.0)
+    ys = YS.copy()
+    ys[list(images)] = 1e38
+    return sampler, ys
+
+
+class TestDivergence:
+    def test_the_other_images_are_those_of_an_undisturbed_run(self):
+        sampler, ys = diverging([1, 3])
+        with pytest.raises(jr.DivergenceError, match="2 of 5 samples are no longer finite: image 1") as caught:
+            jr.restore(sampler, PRIOR, DEGRADATION, ys, key=KEY, batch_size=2)
+        assert [d.image for d in caught.value.divergences] == [1, 3]
+        undisturbed = jr.restore(sampler, PRIOR, DEGRADATION, YS, key=KEY, batch_size=2)
+        np.testing.assert_allclose(caught.value.result[[0, 2, 4]], undisturbed[[0, 2, 4]], atol=1e-5)
+        assert np.isnan(caught.value.result[[1, 3]]).all()
+
+    def test_the_stream_marks_them_and_goes_on(self):
+        sampler, ys = diverging([1])
+        batches = list(jr.restore_batches(sampler, PRIOR, DEGRADATION, ys, key=KEY, batch_size=2, num_samples=2))
+        diverged = np.concatenate([b.diverged for b in batches])
+        np.testing.assert_array_equal(diverged >= 0, np.repeat(np.arange(5) == 1, 2))
+        np.testing.assert_array_equal(np.concatenate([b.last for b in batches]), [False, True] * 5)
+
+    def test_a_batch_that_is_lost_as_a_whole_ends_early(self):
+        """Of a run of very many steps, which would take minutes to its end."""
+        sampler = jr.spgd(num_steps=200_000, warmup_steps=1, learning_rate=1e30, lr_min_ratio=1.0)
+        with pytest.raises(jr.DivergenceError):
+            jr.restore(sampler, PRIOR, DEGRADATION, YS, key=KEY)
+
+    def test_statistics_are_those_of_the_finite_images(self):
+        sampler, ys = diverging([0])
+        with pytest.raises(jr.DivergenceError) as caught:
+            jr.posterior_statistics(sampler, PRIOR, DEGRADATION, ys, key=KEY, num_samples=2)
+        assert np.isnan(caught.value.result.mean[0]).all()
+        assert np.isfinite(caught.value.result.std[1:]).all()
+
+
+class TestReducers:
+    """Over a stream of known numbers."""
+
+    @pytest.fixture
+    def samples(self):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((3, 4, 2, 2, 1)).astype(np.float32)
+        residual, diverged = rng.uniform(size=(3, 4)), np.full((3, 4), -1)
+        diverged[1, 2], diverged[2] = 5, 0
+        flat = [
+            restore_module.Sample(i, s, s == 3, x[i, s], residual[i, s], diverged[i, s])
+            for i in range(3)
+            for s in range(4)
+        ]
+        return x, residual, diverged, flat
+
+    def test_the_best_has_the_smallest_residual_among_the_finite(self, samples):
+        _, residual, diverged, flat = samples
+        best = {b.image: b for b in restore_module.best_samples(flat)}
+        assert set(best) == {0, 1}
+        for i in (0, 1):
+            assert best[i].sample == np.where(diverged[i] < 0, residual[i], np.inf).argmin()
+
+    def test_moments_are_those_of_the_finite(self, samples):
+        x, _, diverged, flat = samples
+        for image, mean, std in restore_module.moments(flat):
+            finite = x[image][diverged[image] < 0]
+            np.testing.assert_allclose(mean, finite.mean(0), atol=1e-6)
+            np.testing.assert_allclose(std, finite.std(0, ddof=1), atol=1e-6)
+
+    def test_an_image_is_handed_out_before_the_next_is_asked_for(self, samples):
+        *_, flat = samples
+        asked = []
+
+        def watched():
+            for sample in flat:
+                asked.append(sample.image)
+                yield sample
+
+        next(restore_module.best_samples(watched()))
+        assert asked == [0, 0, 0, 0]

@@ -74,6 +74,9 @@ def test_learned_range_stays_between_its_bounds(value, t):
         (lambda: schedules.edm(10, sigma_min=200.0), "sigma_max is 100.0, expected"),
         (lambda: schedules.ddpm(2000), "num_steps is 2000, expected at most"),
         (lambda: schedules.ddpm(10, kind="sigmoid"), "kind is 'sigmoid', expected one of"),
+        (lambda: schedules.ddpm(10, base_steps=20), "num_steps is 20, expected at least 21: .* reaches 1"),
+        (lambda: schedules.time_travel(10, length=0, repeats=2), "length is 0"),
+        (lambda: schedules.time_travel(10, length=2, repeats=0), "repeats is 0"),
     ],
 )
 def test_bad_settings_are_refused(call, message):
@@ -87,3 +90,37 @@ def test_cosine_timesteps_are_those_of_the_trained_steps():
     np.testing.assert_allclose(timesteps, np.arange(999), atol=2e-3)
     assert schedules.cosine_timestep(0.0) == 0
     assert schedules.cosine_timestep(1e9) == 999
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_every_schedule_has_betas_below_one(kind):
+    for base_steps in (21, 22, 50, 1000):
+        schedule = schedules.ddpm(base_steps, base_steps=base_steps, kind=kind)
+        assert ((schedule.betas > 0) & (schedule.betas < 1)).all()
+        assert np.isfinite(schedule.posterior_log_variance).all()
+
+
+def test_a_number_of_steps_stands_for_the_published_process_and_a_schedule_for_itself():
+    cosine = schedules.ddpm(30, kind="cosine")
+    assert schedules.as_schedule(cosine) is cosine
+    np.testing.assert_array_equal(schedules.as_schedule(30).betas, schedules.ddpm(30).betas)
+
+
+class TestTimeTravel:
+    @given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 5))
+    def test_goes_down_by_one_and_returns_by_the_length(self, steps, length, repeats):
+        walk = schedules.time_travel(steps, length=length, repeats=repeats)
+        assert (walk[0], walk[-1]) == (steps - 1, 0)
+        moves = np.diff(walk)
+        assert set(moves) <= {-1, length - 1}  # a step ends one below it: from there the return begins
+        returns = (repeats - 1) * len(range(0, steps - length, length))
+        assert len(walk) == steps + length * returns
+
+    def test_without_repeats_it_is_the_way_down(self):
+        np.testing.assert_array_equal(schedules.time_travel(7, length=3, repeats=1), np.arange(7)[::-1])
+
+    def test_the_published_walk_has_as_many_moves_as_published(self):
+        """RePaint's 250 steps with jumps of 10, each stretch walked 10 times: 4570 moves, down and up."""
+        walk = schedules.time_travel(250, length=10, repeats=10)
+        up = 10 * 9 * 24
+        assert len(walk) + up == 4570

@@ -97,18 +97,18 @@ def test_proximal_step(name, blind, rho):
 @pytest.mark.parametrize("noise_variance", [0.04, 1.0])
 @pytest.mark.parametrize("blind", [False, True])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_likelihood_pull(name, blind, noise_variance):
+def test_likelihood_score(name, blind, noise_variance):
     operator, matrix, y, flat = problem(name)
     covariance = 0.7 * matrix @ matrix.T + noise_variance * np.eye(len(matrix))
     expected = matrix.T @ np.linalg.solve(covariance, flat)
-    result = operators.likelihood_pull(Blind(operator) if blind else operator, y, 0.7, noise_variance)
+    result = operators.likelihood_score(Blind(operator) if blind else operator, y, 0.7, noise_variance)
     np.testing.assert_allclose(result.ravel(), expected, atol=3e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", ["average", "mask", "grey", "matrix"])
 def test_without_noise_the_pull_is_the_pseudo_inverse(name):
     operator, _, y, _ = problem(name)
-    pull = operators.likelihood_pull(operator, y, 2.0, 0.0)
+    pull = operators.likelihood_score(operator, y, 2.0, 0.0)
     np.testing.assert_allclose(2.0 * pull, operators.pseudo_inverse(operator, y), atol=1e-4)
 
 

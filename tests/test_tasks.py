@@ -17,15 +17,16 @@ def test_every_task_measures_and_has_settings_for_every_method(name):
     y = task.degradation.measure(jax.random.key(0), jnp.zeros(SHAPE))
     assert y.shape == task.degradation.measurement_shape
     for settings in tasks.SETTINGS:
-        for method in tasks.METHODS:
-            if method not in task.settings[settings]:
-                assert method in tasks.LINEAR_ONLY or (name, method) == ("motion_deblur", "ddrm")
+        for method, row in jr.METHODS.items():
+            if row.refusal(task.degradation.operator):
+                assert method not in task.settings[settings]
                 with pytest.raises(ValueError, match=f"{method} cannot do {name}: it needs"):
                     task.sampler(method, settings)
                 continue
+            assert task.settings[settings][method] == task.for_method(method, settings)
             sampler = task.sampler(method, settings, num_steps=5)
             assert isinstance(sampler, jr.Sampler)
-            assert sampler.num_steps == 5
+            assert sampler.num_steps == 5 or method == "repaint"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_options_reach_the_operator_and_the_key_draws_the_mask():
         (
             lambda: jr.task("denoising", image_shape=SHAPE).sampler("dps", num_step=3),
             TypeError,
-            "dps has no setting num_step; it takes num_steps, .*, self_ensemble, mean_of",
+            "dps has no setting num_step; it takes num_steps, .*, mean_of",
         ),
     ],
 )
@@ -85,19 +86,19 @@ class TestSimpleAnswers:
         x = np.stack([rows, columns, rows + columns], -1).astype(np.float32)
         mask = np.array(jr.operators.random_mask(jax.random.key(0), x.shape, 0.7))
         mask[[0, 0, -1, -1], [0, -1, 0, -1]] = 1  # with its corners known, every pixel is inside the hull
-        degradation = jr.Degradation(jr.operators.Inpainting(jnp.asarray(mask)), jr.NoNoise())
-        np.testing.assert_allclose(evaluation.simple_answer(degradation, np.asarray(x * mask)), x, atol=1e-5)
+        task = jr.task("inpainting_random", image_shape=x.shape, mask=jnp.asarray(mask))
+        np.testing.assert_allclose(task.simple_answer(np.asarray(x * mask)), x, atol=1e-5)
 
     def test_enlargement_keeps_a_smooth_picture(self):
         ramp = np.linspace(-1, 1, 32, dtype=np.float32)
         x = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], 0 * ramp[None]), -1)
-        degradation = jr.Degradation(jr.operators.SuperResolution(x.shape, 4), jr.NoNoise())
-        simple = evaluation.simple_answer(degradation, np.asarray(degradation.operator(jnp.asarray(x))))
+        task = jr.task("super_resolution", image_shape=x.shape)
+        simple = task.simple_answer(np.asarray(task.degradation.operator(jnp.asarray(x))))
         np.testing.assert_allclose(simple[8:-8, 8:-8], x[8:-8, 8:-8], atol=0.02)
 
     def test_there_is_none_for_amplitudes(self):
-        degradation = jr.Degradation(jr.operators.PhaseRetrieval((8, 8, 3)), jr.NoNoise())
-        assert evaluation.simple_answer(degradation, np.zeros((12, 12, 3), np.float32)) is None
+        task = jr.task("phase_retrieval", image_shape=(8, 8, 3))
+        assert task.simple_answer(np.zeros((12, 12, 3), np.float32)) is None
 
 
 def test_evaluation_scores_a_denoiser_better_than_the_noise():
@@ -118,3 +119,45 @@ def test_evaluation_scores_a_denoiser_better_than_the_noise():
 def test_a_refusal_says_what_the_method_needs(name, needs):
     with pytest.raises(ValueError, match=needs):
         jr.task(name, image_shape=(64, 64, 3)).sampler("ddrm")
+
+
+OPTIONS = {"super_resolution": {"factor": 3}, "phase_retrieval": {"oversample": 1.3}, "jpeg": {"subsampling": True}}
+
+
+@pytest.mark.parametrize("sides", [(48, 96), (67, 51), (128, 130)])
+@pytest.mark.parametrize("name", [n for n, t in jr.TASKS.items() if "weights" not in t.options])
+def test_the_shape_of_an_image_is_known_from_that_of_its_measurement(name, sides):
+    """Once its sides are multiples of what the task asks for."""
+    definition = jr.TASKS[name]
+    options = definition.complete(OPTIONS.get(name, {}))
+    multiple = definition.multiple(options)
+    shape = (sides[0] - sides[0] % multiple, sides[1] - sides[1] % multiple, 3)
+    kernel = {"kernel_size": 9} if "kernel_size" in options else {}
+    task = jr.task(name, image_shape=shape, **OPTIONS.get(name, {}), **kernel)
+    measured = task.degradation.measurement_shape
+    assert definition.image_shape(measured, options) == shape
+    assert measured[2] == (1 if definition.stored == "grey" else 3)
+
+
+def test_amplitudes_that_no_image_has_are_refused():
+    definition = jr.TASKS["phase_retrieval"]
+    with pytest.raises(ValueError, match="amplitudes of 48x47 fit no image with oversample=2"):
+        definition.image_shape((48, 47, 3), definition.complete({}))
+
+
+@pytest.mark.parametrize("settings", tasks.SETTINGS)
+def test_settings_are_differences_from_the_defaults(settings):
+    for name, definition in jr.TASKS.items():
+        for method, row in jr.METHODS.items():
+            for setting, value in definition.changes(method, settings).items():
+                assert setting in row.defaults, (name, method, setting)
+                common = tasks.COMMON[settings].get(method, {})
+                assert value != row.defaults[setting] or setting in common, (name, method, setting)
+
+
+def test_settings_name_only_tasks_and_methods_that_there_are():
+    for settings in tasks.SETTINGS:
+        assert set(tasks.COMMON[settings]) <= set(jr.METHODS)
+        assert set(tasks.TASK_SETTINGS[settings]) <= set(jr.TASKS)
+        for methods in tasks.TASK_SETTINGS[settings].values():
+            assert set(methods) <= set(jr.METHODS)

@@ -130,6 +130,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(photographs, tmp_path):
         training.train(photographs, tmp_path / "run", config, report_every=5)
 
 
+@pytest.mark.parametrize("checkpoint_seconds", [0.0, 1e9])
+def test_a_state_that_is_not_finite_is_never_saved(photographs, tmp_path, checkpoint_seconds):
+    """Neither between two reports nor at the end of the time, which both come before the loss is looked at."""
+    run, finite = tmp_path / "run", dataclasses.replace(CONFIG, num_steps=2)
+    training.train(photographs, run, finite)
+    broken = dataclasses.replace(CONFIG, num_steps=6, learning_rate=1e30, clip_norm=1e30, warmup_steps=0, decay_steps=0)
+    with pytest.raises(FloatingPointError, match="lower learning_rate and resume"):
+        training.train(photographs, run, broken, report_every=100, checkpoint_seconds=checkpoint_seconds)
+    again = training.train(photographs, run, dataclasses.replace(CONFIG, num_steps=3))
+    assert all(np.isfinite(a).all() for a in again.params.values())
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

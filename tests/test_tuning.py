@@ -53,6 +53,12 @@ def test_every_trial_is_what_the_sampler_alone_gives():
         np.testing.assert_allclose(trial.scores.psnr, psnr, rtol=1e-4)
 
 
+def test_an_image_that_became_infinite_is_not_taken_for_a_clipped_one():
+    trials = tuning.tune(jr.dps, PRIOR, DEGRADATION, TRUTHS, {"scale": [1e38, 0.1]}, key=KEY, fixed={"num_steps": 3})
+    assert trials[0].settings["scale"] == pytest.approx(0.1)
+    assert np.isnan(trials[1].scores.psnr)
+
+
 def test_what_diverges_comes_last():
     trials = tuning.tune(
         jr.spgd, PRIOR, DEGRADATION, TRUTHS, {"learning_rate": [1e30, 0.1]}, key=KEY, fixed=FIXED, metric="psnr"

@@ -5,8 +5,10 @@ import os
 import pathlib
 
 import click
+import jax
 
 import jaxrestore
+from jaxrestore import console
 
 _COMMANDS = ("demo", "restore", "degrade", "evaluate", "analyze", "tune", "train", "convert", "info")
 
@@ -32,30 +34,11 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of `jaxrestore`."""
-    run(cli)
-
-
-def run(command: click.Command) -> None:
-    """Run a command; expected errors become one line on standard error and exit code 1."""
-    try:
-        command(standalone_mode=False)
-    except click.exceptions.Exit as error:
-        raise SystemExit(error.exit_code) from None
-    except click.ClickException as error:
-        error.show()
-        raise SystemExit(error.exit_code) from None
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
-        raise SystemExit(130) from None
-    except (ValueError, TypeError, FloatingPointError, OSError) as error:
-        click.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
+    console.run(cli)
 
 
 def _use_compilation_cache() -> None:
     """Keep compiled programs between runs, unless the user has set a folder or switched it off."""
-    import jax
-
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or "JAX_ENABLE_COMPILATION_CACHE" in os.environ:
         return
     root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"

@@ -4,41 +4,48 @@ import importlib.util
 import pathlib
 
 import click
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrestore import analysis, evaluation, images
-from jaxrestore.cli import _shared
+from jaxrestore import analysis, evaluation
+from jaxrestore.cli import _files
+from jaxrestore.cli._method_choice import recommended_set
+from jaxrestore.cli._options import PATH, force_option, prior_option
+from jaxrestore.cli._reports import print_table
+from jaxrestore.cli._seeds import key_for
+from jaxrestore.cli._task_choice import TaskChoice, task_options
+from jaxrestore.methods import METHODS
 from jaxrestore.priors import load_prior
-
-_STEP_SIZE = {"spgd": "learning_rate", "dps": "scale"}
 
 
 @click.command("analyze")
-@click.argument("image", type=click.Path(path_type=pathlib.Path))
-@click.option(
-    "-o",
-    "--out",
-    default="angles.png",
-    type=click.Path(path_type=pathlib.Path),
-    help="Picture; the CSV goes beside it.",
-)
+@click.argument("image", type=PATH)
+@click.option("-o", "--out", default="angles.png", type=PATH, help="File for the plot; the CSV goes beside it.")
 @click.option(
     "--method",
-    "methods",
+    "method_names",
     multiple=True,
-    default=("spgd", "dps"),
-    type=click.Choice(list(_STEP_SIZE)),
-    help="Whose variants to compare; may be given twice.",
+    default=tuple(analysis.VARIANTS),
+    type=click.Choice(list(analysis.VARIANTS)),
+    help="Method whose variants are compared. May be given several times.",
 )
-@click.option("--steps", default=50, type=click.IntRange(2), help="Noise levels.")
-@click.option("--warmup-steps", default=5, type=click.IntRange(2), help="Of the variants with warm-up.")
-@click.option("--size", default=128, type=click.IntRange(16), help="The picture's centre of this many pixels is used.")
-@click.option("--prior", default="photo", help="Bundled prior, or the folder of one.")
-@_shared.task_options
-@click.option("--force", is_flag=True, help="Replace existing files.")
-def command(image, out, methods, steps, warmup_steps, size, prior, wanted, force) -> None:
+@click.option("--steps", default=50, type=click.IntRange(2), help="Noise levels of every variant.")
+@click.option("--warmup-steps", default=5, type=click.IntRange(2), help="Likelihood steps at each level with warm-up.")
+@click.option("--size", default=128, type=click.IntRange(16), help="Use the picture's centre of this many pixels.")
+@prior_option
+@task_options
+@force_option
+def command(
+    image: pathlib.Path,
+    out: pathlib.Path,
+    method_names: tuple[str, ...],
+    steps: int,
+    warmup_steps: int,
+    size: int,
+    prior: str,
+    task_choice: TaskChoice,
+    force: bool,
+) -> None:
     """Draw the angles of SPGD's paper over the steps, with and without warm-up and momentum.
 
     The clean picture IMAGE is degraded and restored by every variant. Likelihood gradients that turn against the
@@ -48,28 +55,29 @@ def command(image, out, methods, steps, warmup_steps, size, prior, wanted, force
     jaxrestore analyze photo.png --task gaussian_deblur -o angles.png
     """  # noqa: D301
     if importlib.util.find_spec("matplotlib") is None:
-        raise ValueError("analyze draws with matplotlib, which is not installed; pip install 'jaxrestore[plot]'")
-    if out.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise images.ImageError(f"{out} has suffix {out.suffix!r}, expected .png, .pdf or .svg")
+        raise click.UsageError("analyze draws with matplotlib, which is not installed; pip install 'jaxrestore[plot]'")
+    _files.check_suffix(out, (".png", ".pdf", ".svg"))
     table = out.with_suffix(".csv")
-    _shared.refuse_existing([out, table], force)
-    values = wanted.values()
-    truth = _shared.crop_to_factor(_shared.centre(images.load(image), size, image), wanted.task_name, values)
-    chosen = wanted.build(truth.shape, values)
+    _files.refuse_existing([out, table], force)
+    options = task_choice.read_options()
+    truth = _files.read_clean(image, task_choice.definition.multiple(options), size)
+    task = task_choice.build(truth.shape, options)
     loaded = load_prior(prior)
-    key_noise, key_run = jax.random.split(wanted.key)
-    y = chosen.degradation.measure(key_noise, jnp.asarray(truth))
-    found, rows = {}, []
-    for method in dict.fromkeys(methods):
-        settings = chosen.for_method(method, _shared.recommended_set(prior))
-        samplers = analysis.variants(method, steps, warmup_steps, settings[_STEP_SIZE[method]])
-        for label, sampler in samplers.items():
+    y = task.degradation.measure(key_for("measurement", task_choice.seed), jnp.asarray(truth))
+
+    curves, rows = {}, []
+    for name in dict.fromkeys(method_names):
+        method = METHODS[name]
+        settings = method.complete(task.for_method(name, recommended_set(prior)))
+        step_size = settings[str(method.weight)]  # all methods that have variants have one
+        for label, sampler in analysis.variants(name, steps, warmup_steps, step_size).items():
             click.echo(label, err=True)
-            restored, found[label] = analysis.curves(sampler, key_run, loaded, chosen.degradation, y)
-            score = evaluation.score(np.nan_to_num(restored), truth)
-            means = [float(np.nanmean(getattr(found[label], name))) for name in analysis.CURVES]
-            rows.append((label, *(f"{m:.0f}" for m in means), score.psnr, score.lpips))
-    analysis.draw(out, found, title=f"{wanted.task_name}, {steps} steps, {truth.shape[0]}x{truth.shape[1]}")
-    analysis.write_csv(table, found)
-    _shared.print_table("Mean angles in degrees", ("variant", *analysis.CURVES.values(), "PSNR", "LPIPS"), rows)
+            key = key_for("sampler", task_choice.seed)
+            restored, curves[label] = analysis.curves(sampler, key, loaded, task.degradation, y)
+            scores = evaluation.score(restored, truth)
+            means = [float(np.nanmean(getattr(curves[label], angle))) for angle in analysis.CURVES]
+            rows.append((label, *(f"{mean:.0f}" for mean in means), scores.psnr, scores.lpips))
+    analysis.draw(out, curves, title=f"{task_choice.task_name}, {steps} steps, {truth.shape[0]}x{truth.shape[1]}")
+    analysis.write_csv(table, curves)
+    print_table("Mean angles in degrees", ("variant", *analysis.CURVES.values(), "PSNR", "LPIPS"), rows)
     click.echo(f"{out}\n{table}")

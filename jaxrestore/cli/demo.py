@@ -1,80 +1,80 @@
 """`jaxrestore demo`."""
 
+import math
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import click
-import jax
 import numpy as np
 
 from jaxrestore import evaluation, images
-from jaxrestore.cli import _shared
+from jaxrestore.cli import _files
+from jaxrestore.cli._options import PATH, force_option, quiet_option, seed_option
+from jaxrestore.cli._reports import print_table
+from jaxrestore.cli._seeds import key_for
 from jaxrestore.priors import load_prior
-from jaxrestore.tasks import task
+from jaxrestore.tasks import TASKS, task
 
 PHOTOGRAPH = pathlib.Path(__file__).parent.parent / "photographs" / "coffee.png"  # Rachel Michetti, CC0
-TASKS = ("super_resolution", "gaussian_deblur", "inpainting_random")
-METHODS = ("spgd", "dpps", "dps")
+TASK_NAMES = ("super_resolution", "gaussian_deblur", "inpainting_random")
+METHOD_NAMES = ("spgd", "dpps", "dps")
 
 
 @click.command("demo")
-@click.option("-o", "--out", default="demo.png", type=click.Path(path_type=pathlib.Path), help="Comparison picture.")
+@click.option("-o", "--out", default="demo.png", type=PATH, help="File for the picture that compares the results.")
 @click.option(
     "--photo",
     default=PHOTOGRAPH,
     show_default="a bundled one",
-    type=click.Path(path_type=pathlib.Path),
+    type=PATH,
     help="Clean picture to degrade and restore.",
 )
 @click.option(
-    "--size", default=256, type=click.IntRange(64), help="The picture's centre is reduced to this many pixels."
+    "--size", default=256, type=click.IntRange(64), help="Reduce the picture's centre to this many pixels a side."
 )
-@click.option(
-    "--steps", type=click.IntRange(2), help="Steps of every sampler; fewer are faster.  [default: the tasks']"
-)
-@click.option("--seed", default=0, help="Of all randomness.")
-@click.option("--force", is_flag=True, help="Replace an existing file.")
-@click.option("--quiet", is_flag=True, help="No progress bars.")
-def command(out, photo, size, steps, seed, force, quiet) -> None:
+@click.option("--steps", type=click.IntRange(2), help="Steps of every method; fewer are faster.  [default: the tasks']")
+@seed_option
+@force_option
+@quiet_option
+def command(
+    out: pathlib.Path, photo: pathlib.Path, size: int, steps: int | None, seed: int, force: bool, quiet: bool
+) -> None:
     """Degrade a photograph in three ways and restore it with SPGD, DPPS and DPS.
 
     Writes one picture that compares the results, and prints PSNR, SSIM and LPIPS.
     """
-    if out.suffix.lower() not in images.SUFFIXES:
-        raise images.ImageError(f"{out} has suffix {out.suffix!r}, expected {', '.join(images.SUFFIXES)}")
-    _shared.refuse_existing([out], force)
-    if size % 4:
-        raise click.UsageError(f"--size is {size}, expected a multiple of 4, the super-resolution factor")
-    truth = _centre(images.load(photo), size)
+    _files.check_suffix(out)
+    _files.refuse_existing([out], force)
+    multiple = math.lcm(*(TASKS[name].multiple(TASKS[name].options) for name in TASK_NAMES))
+    if size % multiple:
+        raise click.UsageError(f"--size is {size}, expected a multiple of {multiple}, as the tasks need it")
+    truth = images.resize(images.centre(images.load(photo)), (size, size))
     prior = load_prior("photo")
-    columns = ["degraded", *(m.upper() for m in METHODS), "original"]
+    settings: dict[str, Any] = {"num_steps": steps} if steps else {}
+    columns = ["degraded", *(name.upper() for name in METHOD_NAMES), "original"]
     rows, table = [], []
-    for name in TASKS:
-        chosen = task(name, image_shape=truth.shape, key=jax.random.fold_in(jax.random.key(seed), 1))
+    for task_name in TASK_NAMES:
+        degraded = task(task_name, image_shape=(size, size, 3), key=key_for("operator", seed))
         results = {}
-        for method in METHODS:
-            click.echo(f"{name} with {method}", err=True)
-            sampler = chosen.sampler(method, **({"num_steps": steps} if steps else {}))
-            results[method] = evaluation.evaluate(
-                sampler, prior, chosen.degradation, truth[None], key=jax.random.key(seed), progress=not quiet
+        for method_name in METHOD_NAMES:
+            click.echo(f"{task_name} with {method_name}", err=True)
+            sampler = degraded.sampler(method_name, **settings)
+            key = key_for("evaluation", seed)  # one for all, so every method is given the same measurement
+            results[method_name] = evaluation.evaluate(
+                sampler, prior, degraded.degradation, truth[None], key=key, progress=not quiet
             )
-        y = results["spgd"].measurements[0]  # one key, so every method was given the same
-        simple = evaluation.simple_answer(chosen.degradation, y)
-        assert simple is not None  # the three tasks have one
-        table.append((name, "simple answer", *evaluation.score(simple, truth), ""))
-        table += [(name, method, *r.scores[0], f"{r.seconds:.0f}") for method, r in results.items()]
-        pictures = [_enlarge(y, size), *(r.restored[0] for r in results.values()), truth]
-        labels = [name.replace("_", " "), *(f"{r.scores[0].psnr:.1f} dB" for r in results.values()), ""]
+        y = results[METHOD_NAMES[0]].measurements[0]
+        simple = degraded.simple_answer(y)
+        if simple is not None:
+            table.append((task_name, "simple answer", *evaluation.score(simple, truth), ""))
+        table += [(task_name, name, *r.scores[0], f"{r.seconds:.0f}") for name, r in results.items()]
+        pictures = [_enlarge(y, size), *(np.nan_to_num(r.restored[0]) for r in results.values()), truth]
+        labels = [task_name.replace("_", " "), *(f"{r.scores[0].psnr:.1f} dB" for r in results.values()), ""]
         rows.append((pictures, labels))
     images.save(out, _sheet(columns, rows, size), overwrite=force)
-    _shared.print_table("Results", ("task", "method", "PSNR", "SSIM", "LPIPS", "seconds"), table)
+    print_table("Results", ("task", "method", "PSNR", "SSIM", "LPIPS", "seconds"), table)
     click.echo(str(out))
-
-
-def _centre(image: np.ndarray, size: int) -> np.ndarray:
-    """The central square, reduced or enlarged to `size`."""
-    side = min(image.shape[:2])
-    top, left = ((n - side) // 2 for n in image.shape[:2])
-    return images.resize(image[top : top + side, left : left + side], (size, size))
 
 
 def _enlarge(y: np.ndarray, size: int) -> np.ndarray:
@@ -82,7 +82,7 @@ def _enlarge(y: np.ndarray, size: int) -> np.ndarray:
     return y.repeat(size // y.shape[0], 0).repeat(size // y.shape[1], 1)
 
 
-def _sheet(columns, rows, size) -> np.ndarray:
+def _sheet(columns: Sequence[str], rows: Sequence[tuple[Sequence[np.ndarray], Sequence[str]]], size: int) -> np.ndarray:
     """All pictures with labels, as uint8 (height, width, 3)."""
     from PIL import Image, ImageDraw, ImageFont
 

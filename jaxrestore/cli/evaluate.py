@@ -1,93 +1,138 @@
 """`jaxrestore evaluate`."""
 
 import json
+import math
 import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import click
+import jax
 import numpy as np
 
 from jaxrestore import evaluation, images, parallel
-from jaxrestore.cli import _shared
-from jaxrestore.priors import load_prior
+from jaxrestore.cli import _failures, _files
+from jaxrestore.cli._method_choice import MethodChoice, method_options
+from jaxrestore.cli._options import PATH, force_option
+from jaxrestore.cli._reports import json_scores, print_table
+from jaxrestore.cli._seeds import key_for
+from jaxrestore.cli._task_choice import TaskChoice, task_options
+from jaxrestore.evaluation import Scores
 from jaxrestore.storage.files import replacing
-from jaxrestore.tasks import build_sampler
+
+_METRICS = {"PSNR": "psnr", "SSIM": "ssim", "LPIPS": "lpips"}
+
+
+class Row(NamedTuple):
+    """What is told of one picture."""
+
+    path: pathlib.Path
+    shape: tuple[int, ...]
+    restored: Scores  # NaN where the run diverged
+    simple: Scores | None  # of the task's simple answer; None where it has none
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has no result."""
+        return math.isnan(self.restored.psnr)
 
 
 @click.command("evaluate")
-@click.argument("folder", type=click.Path(path_type=pathlib.Path))
-@click.option("-o", "--out", type=click.Path(path_type=pathlib.Path), help="JSON file for all scores.")
-@click.option("--save", type=click.Path(path_type=pathlib.Path), help="Folder for the restored pictures.")
-@_shared.task_options
-@_shared.method_options
-@click.option("--force", is_flag=True, help="Replace existing files.")
-def command(folder, out, save, wanted, by, force) -> None:
-    """Degrade and restore the clean pictures of FOLDER; print PSNR, SSIM and LPIPS beside those of a simple answer."""
-    paths = images.find(folder)
-    targets = [] if save is None else _shared.outputs(paths, folder, save, ".png")
-    _shared.refuse_existing([*targets, *([out] if out else [])], force)
-    values = wanted.values()
-    loaded = load_prior(by.prior)
+@click.argument("folder", type=PATH)
+@click.option("-o", "--out", type=PATH, help="JSON file for all scores, settings and costs.")
+@click.option("--save", type=PATH, help="Folder for the restored pictures.")
+@task_options
+@method_options
+@force_option
+def command(
+    folder: pathlib.Path,
+    out: pathlib.Path | None,
+    save: pathlib.Path | None,
+    task_choice: TaskChoice,
+    method_choice: MethodChoice,
+    force: bool,
+) -> None:
+    """Degrade and restore the clean pictures of FOLDER; print PSNR, SSIM and LPIPS beside those of a simple answer.
 
-    truths = [_shared.crop_to_factor(images.load(path), wanted.task_name, values) for path in paths]
-    rows, used = {}, {}
-    for shape, members in _shared.by_shape(truths).items():
-        chosen = wanted.build(shape, values)
-        used = by.settings_for(chosen)
-        sampler = build_sampler(by.method, used)
+    Pictures that diverge are shown as failed and named at the end; the means are those of the others.
+    """
+    paths = images.find(folder)
+    targets = [] if save is None else _files.outputs(paths, folder, save, ".png")
+    _files.refuse_existing([*targets, *([out] if out else [])], force)
+    options = task_choice.read_options()
+    truths = [_files.read_clean(path, task_choice.definition.multiple(options)) for path in paths]
+    prior = method_choice.load_prior()
+
+    rows_by_index: dict[int, Row] = {}
+    shapes: list[dict[str, Any]] = []
+    failed: list[_failures.FailedSample] = []
+    for shape, members in _files.indices_by_shape(truths).items():
+        task = task_choice.build(shape, options)
+        settings = method_choice.settings_for(task)
         result = evaluation.evaluate(
-            sampler,
-            loaded,
-            chosen.degradation,
+            method_choice.method.build(**settings),
+            prior,
+            task.degradation,
             np.stack([truths[i] for i in members]),
-            key=wanted.key,
-            batch_size=by.batch_size,
-            num_samples=by.samples,
+            # The library counts from 0 in every stack: pictures of another shape need keys of their own.
+            key=jax.random.fold_in(key_for("evaluation", task_choice.seed), members[0]),
+            batch_size=method_choice.batch_size,
+            num_samples=method_choice.samples,
             mesh=parallel.local_mesh(),
-            progress=not by.quiet,
+            progress=not method_choice.quiet,
         )
         for j, i in enumerate(members):
-            simple = evaluation.simple_answer(chosen.degradation, result.measurements[j])
-            rows[i] = {
-                "picture": paths[i].name,
-                "shape": list(shape),
-                "restored": result.scores[j]._asdict(),
-                "simple": None if simple is None else evaluation.score(simple, truths[i])._asdict(),
-                "seconds": result.seconds / len(members),
-            }
-            if targets:
+            answer = task.simple_answer(result.measurements[j])
+            simple = None if answer is None else evaluation.score(answer, truths[i])
+            rows_by_index[i] = Row(paths[i], shape, result.scores[j], simple, result.seconds / len(members))
+            if targets and not rows_by_index[i].failed:
                 images.save(targets[i], result.restored[j], overwrite=force)
-    ordered = [rows[i] for i in range(len(paths))]
-    means = {
-        kind: evaluation.mean_scores([evaluation.Scores(**r[kind]) for r in ordered])._asdict()
-        for kind in ("restored", "simple")
-        if ordered[0][kind] is not None
-    }
-    _print(f"{wanted.task_name}, {by.method}", ordered, means)
+        failed += _failures.failed_samples(result.divergences, [paths[i] for i in members])
+        shapes.append({"shape": shape, **method_choice.settings_for_report(settings)})
+
+    rows = [rows_by_index[i] for i in range(len(paths))]
+    means = _means(rows)
+    _print(f"{task_choice.task_name}, {method_choice.method_name}", rows, means)
     if out is not None:
-        report = {
-            "task": wanted.task_name,
-            "options": {k: v for k, v in values.items() if not hasattr(v, "shape")},
-            "noise_std": wanted.noise,
-            "method": by.method,
-            "settings": used,
-            "prior": by.prior,
-            "samples": by.samples,
-            "seed": wanted.seed,
-            "environment": evaluation.environment(),
-            "pictures": ordered,
-            "mean": means,
-        }
-        with replacing(out) as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n")
+        choices = {**task_choice.for_report(options), **method_choice.for_report()}
+        _write(out, {**choices, "environment": evaluation.environment(), "shapes": shapes}, rows, means)
         click.echo(str(out))
+    restored = {row.path for row in rows if not row.failed}
+    _failures.raise_failed(failed, restored, len(paths), method_choice.advice)
 
 
-def _print(title, rows, means) -> None:
-    columns = ["picture"] + [f"{metric} {kind}" for metric in ("PSNR", "SSIM", "LPIPS") for kind in means] + ["seconds"]
-    table = [[r["picture"], *_cells(r, means), f"{r['seconds']:.1f}"] for r in rows]
-    table.append(["mean", *_cells(means, means), f"{np.mean([r['seconds'] for r in rows]):.1f}"])
-    _shared.print_table(title, columns, table)
+def _means(rows: Sequence[Row]) -> dict[str, Scores]:
+    """Means over the pictures that were restored, of the results and of the simple answers to the same pictures."""
+    counted = [row for row in rows if not row.failed] or rows
+    means = {"restored": evaluation.mean_scores([row.restored for row in counted])}
+    simple = [row.simple for row in counted if row.simple is not None]
+    return {**means, "simple": evaluation.mean_scores(simple)} if simple else means
 
 
-def _cells(row, means) -> list[float]:
-    return [row[kind][metric] for metric in ("psnr", "ssim", "lpips") for kind in means]
+def _print(title: str, rows: Sequence[Row], means: dict[str, Scores]) -> None:
+    columns = [f"{metric} {kind}" for metric in _METRICS for kind in means]
+
+    def cells(scores: dict[str, Scores]) -> list[float]:
+        return [getattr(scores[kind], field) for field in _METRICS.values() for kind in means]
+
+    table = [(row.path.name, *cells(row._asdict()), f"{row.seconds:.1f}") for row in rows]
+    table.append(("mean", *cells(means), f"{np.mean([row.seconds for row in rows]):.1f}"))
+    print_table(title, ["picture", *columns, "seconds"], table)
+
+
+def _write(out: pathlib.Path, choices: dict[str, Any], rows: Sequence[Row], means: dict[str, Scores]) -> None:
+    """Scores as JSON, after what led to them."""
+    pictures = [
+        {
+            "picture": row.path.name,
+            "shape": row.shape,
+            "restored": json_scores(row.restored),
+            "simple": None if row.simple is None else json_scores(row.simple),
+            "seconds": row.seconds,
+        }
+        for row in rows
+    ]
+    report = {**choices, "pictures": pictures, "mean": {kind: json_scores(scores) for kind, scores in means.items()}}
+    with replacing(out) as temporary:
+        temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")

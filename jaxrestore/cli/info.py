@@ -3,20 +3,24 @@
 import importlib.metadata
 import json
 import platform
+from collections.abc import Mapping
+from typing import Any
 
 import click
+import jax
 
-from jaxrestore.cli import _shared
+from jaxrestore.cli._reports import print_table
+from jaxrestore.methods import METHODS
+from jaxrestore.operators._base import NEEDS
 from jaxrestore.priors.checkpoint import BUNDLED, bundled_priors
-from jaxrestore.tasks import METHODS, SETTINGS, TASKS
+from jaxrestore.settings import COMMON, SETTINGS, TASK_SETTINGS
+from jaxrestore.tasks import TASKS
 
 
 @click.command("info")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def command(as_json) -> None:
-    """Show devices, versions, priors and tasks."""
-    import jax
-
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs, with all settings of all tasks.")
+def command(as_json: bool) -> None:
+    """Show devices, versions, priors, tasks, methods and their settings."""
     versions = {"python": platform.python_version()}
     for package in ("jaxrestore", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"):
         versions[package] = importlib.metadata.version(package)
@@ -24,26 +28,39 @@ def command(as_json) -> None:
     priors = {name: json.loads((BUNDLED / name / "prior.json").read_text()) for name in bundled_priors()}
     if as_json:
         tasks = {
-            name: {"noise_std": t.noise_std, "options": t.options, "settings": t.settings} for name, t in TASKS.items()
+            name: {"noise_std": row.noise_std, "options": row.options, "settings": row.settings}
+            for name, row in TASKS.items()
         }
         click.echo(json.dumps({"versions": versions, "devices": devices, "priors": priors, "tasks": tasks}, indent=2))
         return
-    _shared.print_table("Versions", ("package", "version"), versions.items())
-    _shared.print_table("Devices", ("device",), [(d,) for d in devices])
+    print_table("Versions", ("package", "version"), versions.items())
+    print_table("Devices", ("device",), [(device,) for device in devices])
     rows = [
-        (name, p["parametrization"], p["config"]["model_channels"], p["config"]["patch_size"])
-        for name, p in priors.items()
+        (name, header["parametrization"], header["config"]["model_channels"], header["config"]["patch_size"])
+        for name, header in priors.items()
     ]
-    _shared.print_table("Bundled priors", ("name", "form", "channels", "patch"), rows)
+    print_table("Bundled priors", ("name", "form", "channels", "patch"), rows)
+    rows = [(name, row.description, _listed(row.options), f"{row.noise_std:g}") for name, row in TASKS.items()]
+    print_table("Tasks", ("name", "what it does", "options", "noise"), rows)
+    rows = [
+        (name, NEEDS[method.needs], _listed(method.complete({})), _listed(COMMON["photo"].get(name, {})))
+        for name, method in METHODS.items()
+    ]
+    print_table("Methods", ("name", "needs a", "settings", "with the bundled prior"), rows)
+    print_table("Settings of tasks that differ", ("task", "method", *SETTINGS), _differences())
+
+
+def _differences() -> list[tuple[str, ...]]:
+    """Task, method, and what each set of settings changes for the task alone."""
+    by_set = [TASK_SETTINGS[name] for name in SETTINGS]
     rows = []
-    for name, t in TASKS.items():
-        options = ", ".join(f"{k}={v}" for k, v in t.options.items() if v is not None)
-        rows.append((name, t.description, options, f"{t.noise_std:g}"))
-    _shared.print_table("Tasks", ("name", "what it does", "options", "noise"), rows)
-    rows = [
-        (name, method, *(", ".join(f"{k}={v}" for k, v in t.settings[s][method].items()) for s in SETTINGS))
-        for name, t in TASKS.items()
-        for method in METHODS
-        if method in t.settings["photo"]
-    ]
-    _shared.print_table("Sampler settings", ("task", "method", *SETTINGS), rows)
+    for task in TASKS:
+        for method in METHODS:
+            cells = [_listed(settings.get(task, {}).get(method, {})) for settings in by_set]
+            if any(cells):
+                rows.append((task, method, *cells))
+    return rows
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)

@@ -1,36 +1,54 @@
 """`jaxrestore restore`."""
 
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import click
 import jax
 import numpy as np
 
 from jaxrestore import images, parallel
-from jaxrestore.cli import _shared
-from jaxrestore.priors import Prior, TiledPrior, load_prior
-from jaxrestore.restore import Batch, DivergenceError, RunningStatistics, restore_batches
-from jaxrestore.storage.files import replacing
-from jaxrestore.tasks import build_sampler
+from jaxrestore.cli import _failures, _files
+from jaxrestore.cli._method_choice import MethodChoice, method_options
+from jaxrestore.cli._options import PATH, force_option, out_option
+from jaxrestore.cli._seeds import key_for
+from jaxrestore.cli._task_choice import TaskChoice, task_options
+from jaxrestore.degradation import Degradation
+from jaxrestore.priors import Prior, TiledPrior
+from jaxrestore.restore import Divergence, Sample, best_samples, each_sample, moments
+from jaxrestore.samplers import Sampler
+from jaxrestore.streaming import restore_batches
 
 _TILE, _LARGEST_WHOLE = 256, 512  # pixels; networks know the sizes they were trained at, and memory is bounded
 
 
+class Job(NamedTuple):
+    """A picture to restore."""
+
+    source: pathlib.Path
+    target: pathlib.Path
+    index: int  # its place in the folder, whatever is skipped: it chooses the key
+    y: np.ndarray  # (H, W, C), the measurement
+
+
 @click.command("restore")
-@click.argument("source", type=click.Path(path_type=pathlib.Path))
+@click.argument("source", type=PATH)
+@out_option
+@task_options
+@method_options
 @click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=pathlib.Path), help="File, or folder for a folder."
+    "--dtype",
+    default=None,
+    type=click.Choice(["float32", "bfloat16"]),
+    help="Number format that the network computes in; bfloat16 suits GPUs and TPUs.  [default: the prior's]",
 )
-@_shared.task_options
-@_shared.method_options
-@click.option("--dtype", default=None, type=click.Choice(["float32", "bfloat16"]), help="Compute dtype of the network.")
 @click.option(
     "--save-std",
     is_flag=True,
     help="Write the mean of the samples, and beside it each pixel's standard deviation (NAME.std.png, .npy).",
 )
-@click.option("--force", is_flag=True, help="Replace existing files.")
+@force_option
 @click.option(
     "--tile",
     type=click.IntRange(0),
@@ -44,11 +62,23 @@ _TILE, _LARGEST_WHOLE = 256, 512  # pixels; networks know the sizes they were tr
     help="Restore this process's share of a folder: auto, or I/N@HOST:PORT for process I of N.",
 )
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose result exists: goes on after a stop.")
-def command(source, out, wanted, by, dtype, save_std, force, tile, distributed, skip_existing) -> None:
+def command(
+    source: pathlib.Path,
+    out: pathlib.Path,
+    task_choice: TaskChoice,
+    method_choice: MethodChoice,
+    dtype: str | None,
+    save_std: bool,
+    force: bool,
+    tile: int | None,
+    distributed: str | None,
+    skip_existing: bool,
+) -> None:
     """Restore the degraded picture SOURCE, or all pictures of a folder.
 
     Every file is written as soon as its batch is done. PNG, JPEG, WebP and TIFF, any size; amplitudes for phase
-    retrieval as .npy. Several devices share each batch; for several processes see --distributed.
+    retrieval as .npy. A picture that diverges does not keep the others from being restored: it is named at the end.
+    Several devices share each batch; for several processes see --distributed.
 
     \b
     jaxrestore restore small.png -o large.png --task super_resolution --option factor=4
@@ -56,52 +86,70 @@ def command(source, out, wanted, by, dtype, save_std, force, tile, distributed, 
     """  # noqa: D301
     if distributed:
         parallel.join(distributed)
-    paths = _shared.inputs(source, (*images.SUFFIXES, ".npy"))
-    targets = _shared.outputs(paths, source, out)
-    for target in targets:
-        if target.suffix.lower() not in images.SUFFIXES:
-            raise images.ImageError(f"{target} has suffix {target.suffix!r}, expected {', '.join(images.SUFFIXES)}")
-    if save_std and by.samples < 2:
+    if save_std and method_choice.samples < 2:
         raise click.UsageError("--save-std needs --samples of at least 2")
-    mine = parallel.share(range(len(targets)))
-    missing = [i for i in mine if not (skip_existing and targets[i].exists())]
-    written = [targets[i] for i in missing]
-    _shared.refuse_existing([*written, *(f for t in written if save_std for f in _std_files(t))], force)
-    values = wanted.values()
-    loaded = load_prior(by.prior, dtype=dtype)
-    measurements = [_shared.read_measurement(paths[i], wanted.task_name) for i in missing]
+    paths = _files.inputs(source, (*images.SUFFIXES, ".npy"))
+    targets = _files.outputs(paths, source, out)
+    for target in targets:
+        _files.check_suffix(target)
+    indices = [i for i in parallel.share(range(len(paths))) if not (skip_existing and targets[i].exists())]
+    written = [targets[i] for i in indices]
+    _files.refuse_existing([*written, *(f for t in written if save_std for f in _std_files(t))], force)
+    options = task_choice.read_options()
+    jobs = [Job(paths[i], targets[i], i, _read(paths[i], task_choice, options)) for i in indices]
+    prior = method_choice.load_prior(dtype=dtype)
 
-    for group in _shared.by_shape(measurements).values():
-        numbers = [missing[j] for j in group]  # places in the folder, whatever is skipped: they choose the keys
-        ys = np.stack([measurements[j] for j in group])
-        shape = _shared.restored_shape(ys[0], wanted.task_name, values)
-        chosen = wanted.build(shape, values)
-        sampler = build_sampler(by.method, by.settings_for(chosen))
+    # All tasks and samplers are made, and so all options checked, before the first picture is restored.
+    plans = [_plan(group, task_choice, method_choice, options) for group in _groups(jobs)]
+    failed: list[_failures.FailedSample] = []
+    restored: set[pathlib.Path] = set()
+    for group, degradation, sampler in plans:
+        divergences: list[Divergence] = []
         batches = restore_batches(
             sampler,
-            _tiled(loaded, tile, shape),
-            chosen.degradation,
-            ys,
-            key=wanted.key,
-            batch_size=by.batch_size,
-            num_samples=by.samples,
-            indices=numbers,
+            _tiled(prior, tile, degradation.image_shape),
+            degradation,
+            np.stack([job.y for job in group]),
+            key=key_for("sampler", task_choice.seed),
+            batch_size=method_choice.batch_size,
+            num_samples=method_choice.samples,
+            indices=[job.index for job in group],
             mesh=parallel.local_mesh(),
-            progress=not by.quiet and jax.process_index() == 0,
+            progress=not method_choice.quiet and jax.process_index() == 0,
         )
-        try:
-            if save_std:
-                for i, mean, std in _statistics(batches, by.samples):
-                    _save_statistics(targets[numbers[i]], mean, std, force)
-            else:
-                for i, x, residual in _best_samples(batches, by.samples):
-                    target = targets[numbers[i]]
-                    images.save(target, x, overwrite=force)
-                    click.echo(f"{target}  residual {residual:.3f}")
-        except DivergenceError as error:
-            raise FloatingPointError(
-                f"{paths[numbers[error.image]]}: {error}, e.g. --set {error.setting}=..."
-            ) from None
+        for image, line in _save_results(each_sample(batches, divergences), group, save_std, force):
+            restored.add(group[image].source)
+            click.echo(line)
+        failed += _failures.failed_samples(divergences, [job.source for job in group])
+    _failures.raise_failed(failed, restored, len(jobs), method_choice.advice)
+
+
+def _read(path: pathlib.Path, task_choice: TaskChoice, options: Mapping[str, Any]) -> np.ndarray:
+    """A measurement, without the border that the task cannot treat."""
+    definition = task_choice.definition
+    y, multiple = _files.read_measurement(path, definition), definition.multiple(options)
+    try:
+        height, width, _ = definition.image_shape(y.shape, options)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if height % multiple or width % multiple:
+        # Such an image has the sides of its measurement: those that are enlarged are multiples of their factor.
+        y = _files.crop(y, multiple, path)
+        click.echo(f"{path} is cut to {y.shape[0]}x{y.shape[1]}: sides must be multiples of {multiple}", err=True)
+    return y
+
+
+def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs whose measurements are of one shape: they are restored together."""
+    return [[jobs[i] for i in members] for members in _files.indices_by_shape([job.y for job in jobs]).values()]
+
+
+def _plan(
+    group: list[Job], task_choice: TaskChoice, method_choice: MethodChoice, options: Mapping[str, Any]
+) -> tuple[list[Job], Degradation, Sampler]:
+    """A group of jobs with what made their measurements, and what restores them."""
+    task = task_choice.build(task_choice.definition.image_shape(group[0].y.shape, options), options)
+    return group, task.degradation, method_choice.method.build(**method_choice.settings_for(task))
 
 
 def _tiled(prior: Prior, tile: int | None, shape: Sequence[int]) -> Prior:
@@ -111,41 +159,29 @@ def _tiled(prior: Prior, tile: int | None, shape: Sequence[int]) -> Prior:
     return TiledPrior(prior, tile=tile, overlap=tile // 4) if tile else prior
 
 
-def _best_samples(batches: Iterable[Batch], samples: int) -> Iterator[tuple[int, np.ndarray, float]]:
-    """Index, picture and residual of each image's best sample, as soon as its last one is done."""
-    best, chosen = np.inf, None
-    for batch in batches:
-        for i, sample, x, residual in zip(*batch, strict=True):
-            if chosen is None or residual < best:
-                best, chosen = residual, x
-            if sample == samples - 1:
-                yield int(i), chosen, float(best)
-                best, chosen = np.inf, None
-
-
-def _statistics(batches: Iterable[Batch], samples: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Index, mean and standard deviation of each image, as soon as its last sample is done."""
-    running = RunningStatistics()
-    for batch in batches:
-        for i, sample, x, _ in zip(*batch, strict=True):
-            running.add(x)
-            if sample == samples - 1:
-                yield int(i), running.mean, running.std
-                running = RunningStatistics()
+def _save_results(
+    samples: Iterator[Sample], group: Sequence[Job], save_std: bool, force: bool
+) -> Iterator[tuple[int, str]]:
+    """Write each result of a group as soon as it is there; its place in the group, and a line that says so."""
+    if save_std:
+        for image, mean, std in moments(samples):
+            yield image, _save_moments(group[image].target, mean, std, force)
+    else:
+        for best in best_samples(samples):
+            target = images.save(group[best.image].target, best.x, overwrite=force)
+            yield best.image, f"{target}  residual {best.residual:.3f}"
 
 
 def _std_files(target: pathlib.Path) -> list[pathlib.Path]:
     return [target.with_name(f"{target.stem}.std{suffix}") for suffix in (".png", ".npy")]
 
 
-def _save_statistics(target: pathlib.Path, mean: np.ndarray, std: np.ndarray, force: bool) -> None:
+def _save_moments(target: pathlib.Path, mean: np.ndarray, std: np.ndarray, force: bool) -> str:
     """The mean as the result; beside it the spread, as an array and as a picture, white where it is largest."""
     picture, array = _std_files(target)
     white = max(float(np.percentile(std, 99)), 1e-6)
     images.save(picture, 2.0 * std / white - 1.0, overwrite=force)
-    with replacing(array) as temporary, open(temporary, "wb") as file:
-        np.save(file, std)
+    _files.save_array(array, std)
     images.save(target, mean, overwrite=force)
-    click.echo(
-        f"{target}  standard deviation {float(np.sqrt(np.mean(std**2))):.4f}, white in {picture.name} is {white:.4f}"
-    )
+    spread = float(np.sqrt(np.mean(std**2)))
+    return f"{target}  standard deviation {spread:.4f}, white in {picture.name} is {white:.4f}"

@@ -3,26 +3,34 @@
 import dataclasses
 import json
 import pathlib
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import click
 
-from jaxrestore.cli import _shared
+from jaxrestore import training
+from jaxrestore.cli import _files
+from jaxrestore.cli._options import PATH, force_option
+from jaxrestore.cli._reports import print_table
+from jaxrestore.cli._values import annotations, parse_values
+from jaxrestore.priors import UNetConfig, load_prior, save_prior
+from jaxrestore.priors.checkpoint import cast_params
+from jaxrestore.training import TrainingConfig
+
+Config = TypeVar("Config", TrainingConfig, UNetConfig)
 
 
 @click.command("train")
-@click.option("--data", required=True, type=click.Path(path_type=pathlib.Path), help="Folder of photographs.")
+@click.option("--data", required=True, type=PATH, help="Folder of photographs.")
 @click.option(
     "--run",
     required=True,
-    type=click.Path(path_type=pathlib.Path),
+    type=PATH,
     help="Folder for checkpoints and the log; an earlier run there goes on.",
 )
-@click.option("--start", help="Begin a new run from this prior: a bundled name, or a folder.")
-@click.option("--out", required=True, type=click.Path(path_type=pathlib.Path), help="Folder for the finished prior.")
-@click.option(
-    "--validation", type=click.Path(path_type=pathlib.Path), help="Folder of other photographs to measure it on."
-)
+@click.option("--start", help="Begin a new run from this prior: a bundled one's name, or a folder.")
+@click.option("--out", required=True, type=PATH, help="Folder for the finished prior.")
+@click.option("--validation", type=PATH, help="Folder of other photographs to measure the prior on.")
 @click.option(
     "--minutes", type=click.FloatRange(0, min_open=True), help="Stop after so long; the same command goes on later."
 )
@@ -31,20 +39,34 @@ from jaxrestore.cli import _shared
     "overrides",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Setting of training, e.g. batch_size=64, learning_rate=5e-4.",
+    help="Change a setting of training, e.g. batch_size=64 or learning_rate=5e-4. May be given several times.",
 )
 @click.option(
     "--network",
-    "network",
+    "network_overrides",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Setting of the network, e.g. model_channels=96, channel_mult=1,2,2.",
+    help="Change a setting of the network, e.g. model_channels=96 or channel_mult=1,2,2. May be given several times.",
 )
 @click.option(
-    "--store", default="float16", type=click.Choice(["float32", "float16", "bfloat16"]), help="Dtype on disk."
+    "--store",
+    default="float16",
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    help="Number format of the prior on disk.",
 )
-@click.option("--force", is_flag=True, help="Replace an existing prior.")
-def command(data, run, start, out, validation, minutes, overrides, network, store, force) -> None:
+@force_option
+def command(
+    data: pathlib.Path,
+    run: pathlib.Path,
+    start: str | None,
+    out: pathlib.Path,
+    validation: pathlib.Path | None,
+    minutes: float | None,
+    overrides: tuple[str, ...],
+    network_overrides: tuple[str, ...],
+    store: str,
+    force: bool,
+) -> None:
     """Train a prior on the photographs of a folder.
 
     Killed or out of time, the same command goes on from the last checkpoint. The prior is written at every stop;
@@ -53,15 +75,10 @@ def command(data, run, start, out, validation, minutes, overrides, network, stor
     \b
     jaxrestore train --data photos/ --run runs/photo --out priors/photo --minutes 10
     """  # noqa: D301
-    from jaxrestore import training
-    from jaxrestore.priors import UNetConfig, load_prior, save_prior
-    from jaxrestore.priors.checkpoint import cast_params
-
-    _shared.refuse_existing([out], force)
+    _files.refuse_existing([out], force)
     config = training.TrainingConfig()
-    net = _replace(config.network, network)
-    assert isinstance(net, UNetConfig)
-    config = _replace(dataclasses.replace(config, network=net), overrides)
+    network = _changed(config.network, network_overrides)
+    config = _changed(dataclasses.replace(config, network=network), overrides)
 
     info: dict[str, Any] = {"training": dataclasses.asdict(config)}
 
@@ -79,19 +96,16 @@ def command(data, run, start, out, validation, minutes, overrides, network, stor
     prior = dataclasses.replace(prior, params=cast_params(prior.params, store))
     if validation is not None:
         info["validation_rmse"] = training.validate(prior, validation)
-        _shared.print_table("Validation", ("sigma", "denoising RMSE"), info["validation_rmse"].items())
+        print_table("Validation", ("sigma", "denoising RMSE"), info["validation_rmse"].items())
     save_prior(out, prior, info=json.loads(json.dumps(info)), overwrite=force)
     click.echo(f"{out}  {sum(a.size for a in prior.params.values()) / 1e6:.2f} M parameters")
 
 
-def _replace(config, pairs):
-    """A dataclass with some fields replaced; lists are written 1,2,4."""
-    values = _shared.parse_values(pairs)
-    known = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    for name, value in values.items():
-        if name not in known or dataclasses.is_dataclass(known[name]):
+def _changed(config: Config, pairs: Sequence[str]) -> Config:
+    """A dataclass with some fields changed."""
+    known = annotations(type(config))
+    values = parse_values(pairs, known)
+    for name in values:
+        if name not in known:
             raise click.UsageError(f"{name} is no setting; there are {', '.join(known)}")
-        if isinstance(known[name], tuple):
-            kind = float if any(isinstance(v, float) for v in known[name]) else int
-            values[name] = tuple(kind(v) for v in str(value).split(",") if v)
     return dataclasses.replace(config, **values)

@@ -65,7 +65,7 @@ class _Variant(NamedTuple):
 
 
 VARIANTS = {"alex": _Variant("alex"), "vgg": _Variant("vgg"), "piq": _Variant("vgg", average=True)}
-_MEAN = np.array([-0.030, -0.088, -0.188], np.float32)  # of ImageNet: (0.485, 0.456, 0.406) on [0, 1]
+_MEAN = np.array([-0.030, -0.088, -0.188], np.float32)  # ImageNet's mean and deviation: (0.485, 0.456, 0.406) on [0, 1]
 _STD = np.array([0.458, 0.448, 0.450], np.float32)
 
 

@@ -6,6 +6,7 @@ from jaxrestore.operators.blur import MotionBlur as MotionBlur
 from jaxrestore.operators.blur import motion_kernel as motion_kernel
 from jaxrestore.operators.dense import LinearMap as LinearMap
 from jaxrestore.operators.fourier import PhaseRetrieval as PhaseRetrieval
+from jaxrestore.operators.jpeg import JPEG as JPEG
 from jaxrestore.operators.masking import Inpainting as Inpainting
 from jaxrestore.operators.masking import box_mask as box_mask
 from jaxrestore.operators.masking import random_mask as random_mask
@@ -17,6 +18,6 @@ from jaxrestore.operators.pointwise import Denoising as Denoising
 from jaxrestore.operators.pointwise import HighDynamicRange as HighDynamicRange
 from jaxrestore.operators.resize import SuperResolution as SuperResolution
 from jaxrestore.operators.spectral import SVD as SVD
-from jaxrestore.operators.spectral import likelihood_pull as likelihood_pull
+from jaxrestore.operators.spectral import likelihood_score as likelihood_score
 from jaxrestore.operators.spectral import proximal_step as proximal_step
 from jaxrestore.operators.spectral import pseudo_inverse as pseudo_inverse

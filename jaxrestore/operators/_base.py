@@ -1,6 +1,6 @@
 """What an operator is."""
 
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,23 @@ class Operator(Protocol):
         ...
 
     def __call__(self, x: jax.Array) -> jax.Array: ...
+
+
+Needs = Literal["any", "linear", "svd"]
+NEEDS: dict[Needs, str] = {
+    "any": "differentiable operator",
+    "linear": "linear operator",
+    "svd": "linear operator with a singular value decomposition",
+}
+
+
+def unmet(needs: Needs, operator: Operator) -> str | None:
+    """Why an operator does not offer what is needed of it; None if it does."""
+    if needs != "any" and not operator.linear:
+        return f"{type(operator).__name__} is not linear"
+    if needs == "svd" and not hasattr(operator, "svd"):
+        return f"{type(operator).__name__} has no method svd"
+    return None
 
 
 class OperatorBase:
@@ -58,7 +75,7 @@ class OperatorBase:
           ValueError: If `y` does not have the measurement's shape.
         """
         if not self.linear:
-            raise TypeError(f"{type(self).__name__} is not linear and has no adjoint; use jax.vjp")
+            raise _checks.InputTypeError(f"{type(self).__name__} is not linear and has no adjoint; use jax.vjp")
         _checks.array("y", y, self.measurement_shape)
         (x,) = jax.linear_transpose(self._apply, self._image())(y)
         return x

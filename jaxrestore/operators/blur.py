@@ -56,7 +56,7 @@ class GaussianBlur(OperatorBase):
         _check_reach(*self.image_shape[:2], (self.kernel_size, self.kernel_size))
 
     def svd(self) -> SVD:
-        """From the decompositions of the two axes."""
+        """The decomposition, made from those of the two axes."""
         rows, columns = self._matrices()
         return separable_svd(rows, columns, self.image_shape)
 
@@ -151,8 +151,8 @@ def motion_kernel(
         shake, turn, angle = draw
         angle = jnp.where(turn, angle, 0.0)
         rotation = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
-        pull = 0.05 * intensity * position / num_points
-        velocity = rotation @ velocity + 0.3 * intensity * shake - pull
+        homeward = 0.05 * intensity * position / num_points
+        velocity = rotation @ velocity + 0.3 * intensity * shake - homeward
         velocity = velocity / jnp.maximum(jnp.linalg.norm(velocity), 1e-6)
         return (position + velocity, velocity), position
 

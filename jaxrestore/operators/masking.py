@@ -18,7 +18,7 @@ class Inpainting(OperatorBase):
     """
 
     mask: jax.Array  # (H, W) or (H, W, 1) for all channels, or (H, W, C); 1 keeps a pixel, 0 hides it
-    channels: int = static(default=3)  # of the image
+    channels: int = static(default=3)  # the image's
 
     def __post_init__(self) -> None:
         _checks.at_least("channels", self.channels, 1)

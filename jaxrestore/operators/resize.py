@@ -67,7 +67,7 @@ class SuperResolution(OperatorBase):
             )
 
     def svd(self) -> SVD:
-        """From the decompositions of the two axes."""
+        """The decomposition, made from those of the two axes."""
         if self.kernel == "average":
             block = np.full((1, self.factor), 1.0 / self.factor)
             rows, columns = (np.kron(np.eye(n // self.factor), block) for n in self.image_shape[:2])

@@ -28,18 +28,18 @@ class SVD(NamedTuple):
     synthesize: Callable[[jax.Array], jax.Array]  # coefficients -> image V c
     measured: Callable[[jax.Array], jax.Array]  # measurement -> coefficients U^T y, 0 where there is none
 
-    def kept(self, rcond: float = RCOND) -> jax.Array:
+    def nonzero(self, rcond: float = RCOND) -> jax.Array:
         """Where the singular value is not zero, in the shape of `values`."""
         return self.values > rcond * jnp.max(self.values)
 
     def inverse(self, rcond: float = RCOND) -> jax.Array:
         """1 / values where they are not zero, 0 elsewhere: the singular values of A^+."""
-        kept = self.kept(rcond)
-        return jnp.where(kept, 1.0 / jnp.where(kept, self.values, 1.0), 0.0)
+        nonzero = self.nonzero(rcond)
+        return jnp.where(nonzero, 1.0 / jnp.where(nonzero, self.values, 1.0), 0.0)
 
 
 def separable_svd(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int, int]) -> SVD:
-    """Of the map x -> rows x columns^T on each channel, from the decompositions of the two matrices."""
+    """The decomposition of x -> rows x columns^T on each channel, made from those of the two matrices."""
     height, width, _ = shape
     (left_r, values_r, right_r), (left_c, values_c, right_c) = (np.linalg.svd(m) for m in (rows, columns))
     values = np.zeros((height, width, 1), np.float32)
@@ -111,7 +111,7 @@ def proximal_step(operator: Any, y: jax.Array, z: jax.Array, rho: jax.typing.Arr
     return z + change
 
 
-def likelihood_pull(
+def likelihood_score(
     operator: Any, residual: jax.Array, image_variance: jax.typing.ArrayLike, noise_variance: jax.typing.ArrayLike
 ) -> jax.Array:
     """A^T (v A A^T + s^2 I)^-1 r: the gradient of log N(y; A x0, v A A^T + s^2 I) at residual r = y - A x0.
@@ -127,8 +127,8 @@ def likelihood_pull(
     """
     if (svd := find_svd(operator)) is not None:
         s = svd.values
-        weight = s / jnp.where(svd.kept(), image_variance * jnp.square(s) + noise_variance, 1.0)
-        return svd.synthesize(jnp.where(svd.kept(), weight * svd.measured(residual), 0.0))
+        weight = s / jnp.where(svd.nonzero(), image_variance * jnp.square(s) + noise_variance, 1.0)
+        return svd.synthesize(jnp.where(svd.nonzero(), weight * svd.measured(residual), 0.0))
     adjoint = transpose(operator)
     solution, _ = cg(
         lambda u: image_variance * operator(adjoint(u)) + noise_variance * u,

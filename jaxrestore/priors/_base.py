@@ -14,7 +14,7 @@ class Prediction(NamedTuple):
 
     x0: jax.Array  # posterior mean E[x0 | x_t], not clipped
     eps: jax.Array  # the noise that goes with it: x_t = sqrt(abar) x0 + sqrt(1 - abar) eps
-    log_variance: jax.Array  # of the reverse step, log of the variance
+    log_variance: jax.Array  # logarithm of the reverse step's variance
 
 
 @runtime_checkable

@@ -27,13 +27,15 @@ class UNetConfig:
     scale_shift_norm: bool = True  # FiLM; False adds the embedding instead
     resblock_updown: bool = True  # resample inside residual blocks; False: separate layers
     conv_resample: bool = True  # separate resampling layers have a convolution
-    downsample_padding: str = "both"  # of strided convolutions: "both" sides, or at the "end" (TensorFlow, diffusers)
-    norm_groups: int = 32  # of every GroupNorm; must divide the channels of every level
+    downsample_padding: str = (
+        "both"  # where strided convolutions pad: on "both" sides, or at the "end" (TensorFlow, diffusers)
+    )
+    norm_groups: int = 32  # number of groups of every GroupNorm; must divide the channels of every level
     norm_eps: float = 1e-5
     timestep_scale: float = 1.0  # times t; 1e-3 turns 250 log(sigma) into the log(sigma) / 4 of NVIDIA's EDM networks
     frequency_shift: int = 0  # 1: the lowest frequency is exactly 1e-4 (DDPM in TensorFlow, diffusers)
     patch_size: int = 1  # space-to-depth at the input, depth-to-space at the output
-    dtype: str = "float32"  # of the convolutions and attention; norms and the output stay float32
+    dtype: str = "float32"  # what convolutions and attention compute in; norms and the output stay float32
     remat: bool = False  # recompute each block in the backward pass: less memory, one more forward pass
 
     def __post_init__(self) -> None:

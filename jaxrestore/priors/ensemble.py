@@ -8,13 +8,7 @@ from jaxrestore._pytree import pytree, static
 from jaxrestore.priors._base import Prediction, Prior
 from jaxrestore.schedules import DDPMSchedule
 
-SIZES = (1, 2, 4)
-
-
-def check_copies(copies: int) -> None:
-    """Raise unless an ensemble can have so many copies."""
-    if copies not in SIZES:
-        raise ValueError(f"self_ensemble is {copies}, expected one of {', '.join(map(str, SIZES))}")
+_SIZES = (1, 2, 4)
 
 
 @pytree
@@ -36,7 +30,8 @@ class SelfEnsemble:
     copies: int = static(default=2)
 
     def __post_init__(self) -> None:
-        check_copies(self.copies)
+        if self.copies not in _SIZES:
+            raise ValueError(f"copies is {self.copies}, expected one of {', '.join(map(str, _SIZES))}")
 
     def denoise(self, x: jax.Array, sigma: jax.Array) -> jax.Array:
         """Posterior mean E[x0 | x] for x = x0 + sigma n."""

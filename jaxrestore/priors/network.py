@@ -15,6 +15,7 @@ from jaxrestore.schedules import DDPMSchedule
 Params = dict[str, jax.Array]  # "input_blocks.0.0.conv.kernel" -> array
 SIGMA_DATA = 0.5  # standard deviation of photographs in [-1, 1], Karras et al. 2022
 PARAMETRIZATIONS = ("vp", "edm")
+_BASE_STEPS = 1000  # length of the processes that published networks are trained on
 NOISE_SCHEDULES = {"linear": schedules.vp_timestep, "cosine": schedules.cosine_timestep}
 
 
@@ -103,7 +104,9 @@ class NetworkPrior:
     label: jax.Array | None = None  # (), class of a class-conditional network
     config: UNetConfig = static(default=UNetConfig())
     parametrization: str = static(default="vp")
-    noise_schedule: str = static(default="linear")  # of the DDPM that a "vp" network was trained as; or "cosine"
+    noise_schedule: str = static(
+        default="linear"
+    )  # how the DDPM's betas rose that a "vp" network was trained on; or "cosine"
 
     def __post_init__(self) -> None:
         _checks.one_of("parametrization", self.parametrization, PARAMETRIZATIONS)
@@ -130,7 +133,8 @@ class NetworkPrior:
             return predict_from_denoiser(self.denoise, x_t, t, schedule)
         tables = (schedule.abar, schedule.log_beta, schedule.posterior_log_variance, schedule.timesteps)
         abar, log_beta, log_variance, timestep = (jnp.asarray(a, jnp.float32)[t] for a in tables)
-        if self.noise_schedule != "linear":  # the network's own clock, whatever schedule the sampler follows
+        if (schedule.kind, schedule.base_steps) != (self.noise_schedule, _BASE_STEPS):
+            # The process is another than the network was trained on: its own clock, read off the noise level.
             timestep = NOISE_SCHEDULES[self.noise_schedule](jnp.sqrt((1 - abar) / abar))
         eps, value = self._network(x_t, timestep)
         x0 = (x_t - jnp.sqrt(1 - abar) * eps) / jnp.sqrt(abar)

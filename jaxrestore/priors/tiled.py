@@ -49,7 +49,7 @@ class TiledPrior:
 
     prior: Prior
     tile: int = static(default=256)  # side of a tile in pixels; for networks of one resolution, theirs
-    overlap: int = static(default=64)  # of neighbouring tiles, in pixels, at least
+    overlap: int = static(default=64)  # least overlap of neighbouring tiles, in pixels
 
     def __post_init__(self) -> None:
         _checks.at_least("tile", self.tile, 8)
@@ -90,5 +90,5 @@ class TiledPrior:
             return jax.tree.map(add, blended, answer), None
 
         example = jax.eval_shape(evaluate, self.prior, jax.ShapeDtypeStruct(shape, x.dtype))
-        nothing = jax.tree.map(lambda a: jnp.zeros(x.shape, a.dtype), example)
-        return jax.lax.scan(add_tile, nothing, jnp.asarray(grid))[0]
+        blank = jax.tree.map(lambda a: jnp.zeros(x.shape, a.dtype), example)
+        return jax.lax.scan(add_tile, blank, jnp.asarray(grid))[0]

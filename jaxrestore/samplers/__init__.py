@@ -19,11 +19,14 @@ from jaxrestore.samplers.dpps import best_of as best_of
 from jaxrestore.samplers.dpps import dpps as dpps
 from jaxrestore.samplers.dps import dps as dps
 from jaxrestore.samplers.dps import residual_norm as residual_norm
+from jaxrestore.samplers.mean import mean_of as mean_of
 from jaxrestore.samplers.mmps import mmps as mmps
 from jaxrestore.samplers.mmps import moment_matching as moment_matching
 from jaxrestore.samplers.momentum import adaptive_directional_momentum as adaptive_directional_momentum
 from jaxrestore.samplers.pigdm import pigdm as pigdm
 from jaxrestore.samplers.pigdm import pseudo_inverse_guidance as pseudo_inverse_guidance
 from jaxrestore.samplers.reddiff import reddiff as reddiff
+from jaxrestore.samplers.repaint import repaint as repaint
+from jaxrestore.samplers.repaint import replacement_process as replacement_process
 from jaxrestore.samplers.spgd import spgd as spgd
 from jaxrestore.samplers.spgd import squared_residual as squared_residual

@@ -1,6 +1,5 @@
 """What a sampler is: two pure functions and a length, and one runner for all of them."""
 
-import functools
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -9,7 +8,6 @@ import jax.numpy as jnp
 from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
-from jaxrestore.priors.ensemble import SelfEnsemble, check_copies
 
 
 class SamplerState(Protocol):
@@ -53,21 +51,6 @@ class SampleResult(NamedTuple):
     recording: Recording | None = None
 
 
-class _ChainsState(NamedTuple):
-    """Of `Sampler.mean_of`."""
-
-    x: jax.Array  # (H, W, C), mean over the runs
-    x0: jax.Array  # (H, W, C), mean over the runs
-    chains: Any  # the runs' states, with a leading axis
-    index: jax.Array  # (), int32, steps taken
-    key: jax.Array  # ()
-
-
-def batch_axes(state: Any) -> Any:
-    """Vmap axes of a sampler's state: all images share the step index, so it stays unbatched."""
-    return type(state)(*[None if field == "index" else 0 for field in state._fields])
-
-
 class Sampler(NamedTuple):
     """A posterior sampler: `init` makes a state, `step` advances it by one noise level, `num_steps` times.
 
@@ -78,7 +61,6 @@ class Sampler(NamedTuple):
     init: InitFn  # (key, prior, degradation, y) -> state
     step: StepFn  # (state, prior, degradation, y) -> (state, info)
     num_steps: int
-    setting: str = "the step size"  # name of the argument that weighs the likelihood, for error messages
 
     def sample(
         self,
@@ -92,7 +74,7 @@ class Sampler(NamedTuple):
         """Restore one image: one `lax.scan` over the steps, so compile time does not depend on their number.
 
         Args:
-          key: All randomness; the same key gives the same result in any batch.
+          key: Source of all random draws; the same key gives the same result in any batch.
           prior: What images look like.
           degradation: How `y` was measured.
           y: One measurement, `degradation.measurement_shape`, float32.
@@ -103,7 +85,7 @@ class Sampler(NamedTuple):
 
         Raises:
           ValueError: If `y` has another shape than the degradation's measurements, or `record_every` is out of range.
-          TypeError: If `y` is no floating array.
+          TypeError: If `y` is no floating array, or the method cannot treat the degradation's operator.
         """
         _checks.array("y", y, degradation.measurement_shape)
         state = self.init(key, prior, degradation, y)
@@ -126,59 +108,6 @@ class Sampler(NamedTuple):
         info = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), info, last)
         return SampleResult(state.x, info, recording)
 
-    def with_self_ensemble(self, copies: int) -> "Sampler":
-        """The same sampler, asking the prior's geometric self-ensemble (see `priors.SelfEnsemble`) at each evaluation.
-
-        Args:
-          copies: 1 (no ensemble), 2 or 4: how many times the evaluations of the network cost.
-        """
-        ensemble = functools.partial(SelfEnsemble, copies=copies)
-        check_copies(copies)
-
-        def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> Any:
-            return self.init(key, ensemble(prior), degradation, y)
-
-        def step(state: Any, prior: Prior, degradation: Degradation, y: jax.Array) -> tuple[Any, Any]:
-            return self.step(state, ensemble(prior), degradation, y)
-
-        return self._replace(init=init, step=step) if copies > 1 else self
-
-    def mean_of(self, num_chains: int) -> "Sampler":
-        """A sampler whose answer is the mean of several independent runs of this one.
-
-        The mean of posterior samples is the estimate of least squared error: smoother and nearer to the truth than any
-        one of them, at as many times the cost. Its diagnostics are those of the first run.
-
-        Args:
-          num_chains: Runs, at least 1; run i uses `fold_in(key, i)`.
-
-        Raises:
-          ValueError: If `num_chains` is below 1.
-        """
-        _checks.at_least("mean_of", num_chains, 1)
-        if num_chains == 1:
-            return self
-
-        def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> _ChainsState:
-            def one(i: jax.Array) -> Any:
-                return self.init(jax.random.fold_in(key, i), prior, degradation, y)
-
-            axes = batch_axes(jax.eval_shape(one, 0))
-            chains = jax.vmap(one, out_axes=axes)(jnp.arange(num_chains))
-            return _ChainsState(chains.x.mean(0), chains.x0.mean(0), chains, jnp.int32(0), key)
-
-        def step(state: _ChainsState, prior: Prior, degradation: Degradation, y: jax.Array) -> tuple[_ChainsState, Any]:
-            # One step index for all runs, from outside: loops whose length depends on it stay loops under `vmap`.
-            chains = state.chains._replace(index=state.index)
-            axes = batch_axes(chains)
-            advanced, info = jax.vmap(
-                lambda chain: self.step(chain, prior, degradation, y), in_axes=(axes,), out_axes=(axes, 0)
-            )(chains)
-            first = jax.tree.map(lambda a: a[0], info)
-            return _ChainsState(advanced.x.mean(0), advanced.x0.mean(0), advanced, state.index + 1, state.key), first
-
-        return self._replace(init=init, step=step)
-
     def advance(self, state: Any, prior: Prior, degradation: Degradation, y: jax.Array, steps: int) -> tuple[Any, Any]:
         """`steps` steps from a state, for runs in pieces; two halves equal one run.
 
@@ -190,3 +119,8 @@ class Sampler(NamedTuple):
             return self.step(state, prior, degradation, y)
 
         return jax.lax.scan(body, state, length=steps)
+
+
+def batch_axes(state: Any) -> Any:
+    """Vmap axes of a sampler's state: all images share the step index, so it stays unbatched."""
+    return type(state)(*[None if field == "index" else 0 for field in state._fields])

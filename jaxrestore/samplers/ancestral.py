@@ -1,11 +1,12 @@
 """What ancestral (DDPM-type) samplers are made of.
 
-`ancestral` puts three parts together: a `ReverseProcess` (where the next, less noisy image lies), a start, and a choice
-(which draw from the reverse step goes on). `guided` makes a reverse process from any likelihood gradient, with warm-up
-steps and a gradient transformation such as `adaptive_directional_momentum` if wanted.
+`ancestral` puts four parts together: a `ReverseProcess` (where the next, less noisy image lies), a start, a choice
+(which draw from the reverse step goes on), and a walk (which steps are made, and when the process returns to more
+noise). `guided` makes a reverse process from any likelihood gradient, with warm-up steps and a gradient transformation
+such as `adaptive_directional_momentum` if wanted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 import jax
@@ -16,10 +17,12 @@ import optax
 from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prediction, Prior
+from jaxrestore.samplers._angles import angle
 from jaxrestore.samplers._base import Sampler
-from jaxrestore.samplers._geometry import angle
-from jaxrestore.samplers.likelihood import Level, Likelihood, require_linear
+from jaxrestore.samplers.likelihood import Level, Likelihood
 from jaxrestore.schedules import DDPMSchedule
+
+_RETURN = np.uint32(2**32 - 1)  # number of the draw that adds noise again; candidates count from 0
 
 
 class ReverseStep(NamedTuple):
@@ -40,7 +43,11 @@ class StepOfProcess(Protocol):
 
 
 class ReverseProcess(NamedTuple):
-    """A reverse process given a measurement. Its memory, any pytree, is carried from step to step."""
+    """A reverse process given a measurement. Its memory, any pytree, is carried from step to step.
+
+    The noise of a step is drawn by the sampler, not by the process, so that any choice among draws goes with any
+    process; `ReverseStep.spread` says how the process would have it.
+    """
 
     schedule: DDPMSchedule
     init: Callable[[Degradation], Any]  # -> memory; refuses operators that the method cannot treat
@@ -51,9 +58,7 @@ class Selection(NamedTuple):
     """The draw that goes on."""
 
     x: jax.Array  # (H, W, C)
-    num_candidates: jax.Array  # (), int32, drawn at this step; 0 at the last, which adds no noise
-    best: jax.Array  # (), int32, index of the chosen candidate; -1 where nothing was compared
-    cost: jax.Array  # (), of the chosen candidate; infinite where nothing was compared
+    info: Any  # diagnostics of the choice; () where nothing was compared
 
 
 class Choice(Protocol):
@@ -79,8 +84,8 @@ class AncestralState(NamedTuple):
     x0: jax.Array  # (H, W, C), estimate of the last evaluation
     gradient: jax.Array  # (H, W, C), last likelihood gradient; for the diagnostics
     eps: jax.Array  # (H, W, C), last noise estimate; for the diagnostics
-    memory: Any  # of the reverse process
-    index: jax.Array  # (), int32, steps taken; the schedule is walked backwards, t = num_steps - 1 - index
+    memory: Any  # what the reverse process carries
+    index: jax.Array  # (), int32, steps taken
     key: jax.Array  # (), constant; step i draws from fold_in(key, i)
 
 
@@ -92,9 +97,7 @@ class AncestralInfo(NamedTuple):
     angle_likelihood_denoising: jax.Array  # (), between the descent direction -g and the denoising direction -eps
     angle_likelihood: jax.Array  # (), between successive likelihood gradients; NaN at the first
     angle_denoising: jax.Array  # (), between successive denoising directions; NaN at the first
-    num_candidates: jax.Array  # (), int32
-    best: jax.Array  # (), int32
-    cost: jax.Array  # ()
+    choice: Any  # diagnostics of the choice, e.g. a `CandidateInfo` of `best_of`
 
 
 def noise_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
@@ -133,8 +136,7 @@ def single_draw(
     draw: Callable[[jax.typing.ArrayLike], jax.Array],
 ) -> Selection:
     """One draw from the reverse step; the last step adds no noise."""
-    x = reverse.mean + jnp.where(t > 0, 1.0, 0.0) * reverse.spread(draw(0))
-    return Selection(x, jnp.int32(t > 0), jnp.int32(-1), jnp.float32(jnp.inf))
+    return Selection(reverse.mean + jnp.where(t > 0, 1.0, 0.0) * reverse.spread(draw(0)), ())
 
 
 def guided(
@@ -146,20 +148,20 @@ def guided(
     clip: bool = False,
     transform: optax.GradientTransformation | None = None,
     warmup_steps: int = 1,
-    linear_only: str | None = None,
+    require: Callable[[Degradation], None] = lambda degradation: None,
 ) -> ReverseProcess:
     """The DDPM reverse step, its mean moved against a likelihood gradient.
 
     Args:
       likelihood: Evaluates the denoiser and says where the measurement pulls.
-      schedule: Of the reverse process.
+      schedule: The noise levels that the process walks.
       scale: Weight of the gradient. May be traced.
       weights: (num_steps,), further weight of each step, indexed by t.
       clip: Estimates are clipped to [-1, 1], and the gradient taken through the clip.
       transform: Applied to the gradient, with its memory carried from one evaluation to the next.
       warmup_steps: Evaluations at each noise level: all but the last move the image by the gradient alone, as SPGD's
         progressive warm-up does.
-      linear_only: Name of the method, if it takes linear operators only.
+      require: Raises where the likelihood cannot treat a degradation.
 
     Raises:
       ValueError: If a setting is out of range.
@@ -170,8 +172,7 @@ def guided(
     factors = np.ones(schedule.num_steps) if weights is None else weights
 
     def init(degradation: Degradation) -> Any:
-        if linear_only is not None:
-            require_linear(linear_only, degradation)
+        require(degradation)
         return transform.init(jnp.zeros(degradation.image_shape))
 
     def step(x, t, memory, prior, degradation, y):
@@ -184,9 +185,9 @@ def guided(
             return jnp.clip(prediction.x0, -1.0, 1.0) if clip else prediction.x0, prediction
 
         def evaluate(x, memory):
-            pull = likelihood(estimate, x, level, degradation, y)
-            update, memory = transform.update(pull.gradient, memory)
-            return pull, cast(jax.Array, update), memory
+            likely = likelihood(estimate, x, level, degradation, y)
+            update, memory = transform.update(likely.gradient, memory)
+            return likely, cast(jax.Array, update), memory
 
         def warm_up(carry, _):
             x, memory = carry
@@ -195,20 +196,24 @@ def guided(
 
         if warmup_steps > 1:
             (x, memory), _ = jax.lax.scan(warm_up, (x, memory), length=warmup_steps - 1)
-        pull, update, memory = evaluate(x, memory)
+        likely, update, memory = evaluate(x, memory)
         mean = (
-            table_at(schedule.posterior_mean_x0, t) * pull.x0
+            table_at(schedule.posterior_mean_x0, t) * likely.x0
             + table_at(schedule.posterior_mean_xt, t) * x
             - weight * update
         )
-        std = jnp.exp(0.5 * pull.found.log_variance)
-        return ReverseStep(mean, lambda z: std * z, pull.x0, pull.found.eps, pull.gradient, pull.residual), memory
+        std = jnp.exp(0.5 * likely.aux.log_variance)
+        return ReverseStep(mean, lambda z: std * z, likely.x0, likely.aux.eps, likely.gradient, likely.residual), memory
 
     return ReverseProcess(schedule, init, step)
 
 
 def ancestral(
-    reverse: ReverseProcess, *, start: Start = noise_start, choose: Choice = single_draw, setting: str = "scale"
+    reverse: ReverseProcess,
+    *,
+    start: Start = noise_start,
+    choose: Choice = single_draw,
+    walk: Sequence[int] | np.ndarray | None = None,
 ) -> Sampler:
     """A sampler that walks a reverse process from noise to image.
 
@@ -216,13 +221,27 @@ def ancestral(
       reverse: Such as `guided(...)`, or the process of `ddnm`, `diffpir`, `ddrm`.
       start: `noise_start` or `aligned_start`.
       choose: `single_draw`, or `best_of(...)` of DPPS.
-      setting: Name of the argument that weighs the likelihood, for error messages.
+      walk: Index t of each reverse step in turn, from the noisiest, `num_steps - 1`, to 0. Where the next is not one
+        below the last, noise is added until it is: see `schedules.time_travel`. None walks straight down.
 
     Returns:
       A sampler with an `AncestralState` and an `AncestralInfo`.
+
+    Raises:
+      ValueError: If the walk leaves the schedule, or skips a step on its way down.
+
+    Example:
+      >>> schedule = jr.schedules.ddpm(20)
+      >>> guided = jr.samplers.guided(jr.samplers.residual_norm, schedule, scale=0.5, clip=True)
+      >>> sampler = jr.samplers.ancestral(guided, choose=jr.samplers.best_of(schedule, 10))
+      >>> sampler.sample(key, prior, degradation, y).info.choice.num_candidates.shape
+      (20,)
     """
     schedule = reverse.schedule
-    num_steps = schedule.num_steps
+    times = np.arange(schedule.num_steps)[::-1] if walk is None else _checked_walk(walk, schedule)
+    # Share of the signal that is left after the noise between this step's end and the next one's beginning.
+    kept_signal = schedule.abar[np.append(times[1:], 0)] / schedule.abar_previous[times]
+    kept_signal = np.where(np.append(np.diff(times), -1) == -1, 1.0, kept_signal)
 
     def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> AncestralState:
         key_start, key_steps = jax.random.split(key)
@@ -234,23 +253,42 @@ def ancestral(
     def step(
         state: AncestralState, prior: Prior, degradation: Degradation, y: jax.Array
     ) -> tuple[AncestralState, AncestralInfo]:
-        t = num_steps - 1 - state.index
-        now, memory = reverse.step(state.x, t, state.memory, prior, degradation, y)
+        t = jnp.asarray(times, jnp.int32)[state.index]
+        reverse_step, memory = reverse.step(state.x, t, state.memory, prior, degradation, y)
         key = jax.random.fold_in(state.key, state.index)
-        chosen = choose(now, degradation, y, t, lambda k: jax.random.normal(jax.random.fold_in(key, k), state.x.shape))
+
+        def draw(k: jax.typing.ArrayLike) -> jax.Array:
+            return jax.random.normal(jax.random.fold_in(key, k), state.x.shape)
+
+        chosen = choose(reverse_step, degradation, y, t, draw)
+        x = chosen.x
+        if walk is not None:
+            share = table_at(kept_signal, state.index)
+            x = jnp.sqrt(share) * x + jnp.sqrt(1.0 - share) * draw(_RETURN)
         info = AncestralInfo(
             timestep=jnp.asarray(schedule.timesteps, jnp.int32)[t],
-            residual=now.residual,
-            angle_likelihood_denoising=angle(-now.gradient, -now.eps),
-            angle_likelihood=angle(now.gradient, state.gradient),
-            angle_denoising=angle(now.eps, state.eps),
-            num_candidates=chosen.num_candidates,
-            best=chosen.best,
-            cost=chosen.cost,
+            residual=reverse_step.residual,
+            angle_likelihood_denoising=angle(-reverse_step.gradient, -reverse_step.eps),
+            angle_likelihood=angle(reverse_step.gradient, state.gradient),
+            angle_denoising=angle(reverse_step.eps, state.eps),
+            choice=chosen.info,
         )
-        return AncestralState(chosen.x, now.x0, now.gradient, now.eps, memory, state.index + 1, state.key), info
+        gradient, eps = reverse_step.gradient, reverse_step.eps
+        return AncestralState(x, reverse_step.x0, gradient, eps, memory, state.index + 1, state.key), info
 
-    return Sampler(init, step, num_steps, setting)
+    return Sampler(init, step, len(times))
+
+
+def _checked_walk(walk: Sequence[int] | np.ndarray, schedule: DDPMSchedule) -> np.ndarray:
+    """The walk as an array."""
+    times = np.asarray(walk, np.int64)
+    last = schedule.num_steps - 1
+    if times.ndim != 1 or not len(times) or (times[0], times[-1]) != (last, 0) or times.max() > last or times.min() < 0:
+        raise ValueError(f"walk has shape {times.shape}, expected steps from {last} to 0, all of them in that range")
+    if (np.diff(times) < -1).any():
+        skipped = times[1:][np.diff(times) < -1][0]
+        raise ValueError(f"walk goes to step {skipped} without the one above it, expected steps down by one only")
+    return times
 
 
 def table_at(table: np.ndarray, t: jax.Array) -> jax.Array:

@@ -67,7 +67,7 @@ def daps(
       num_steps: Noise levels, at least 2. Published 200, and 100.
       ode_steps: Network evaluations at each level. Published 5.
       langevin_steps: At each level; they cost an evaluation of the operator each. Published 100.
-      learning_rate: Of the Langevin steps, positive; published 1e-4, and 5e-5 for phase retrieval. Stable below
+      learning_rate: Step size of the Langevin steps, positive; published 1e-4, and 5e-5 for phase retrieval. Stable below
         2 tau^2 / ||A||^2. May be traced.
       lr_min_ratio: The learning rate falls linearly towards this share of itself, in [0, 1]. May be traced.
       tau: Noise that the measurement is taken to have, positive; published 0.01 whatever it was. May be traced.
@@ -83,6 +83,11 @@ def daps(
     References:
       Zhang et al., Improving Diffusion Inverse Problem Solving with Decoupled Noise Annealing, CVPR 2025
       (arXiv 2407.01521), algorithm 1.
+
+    Example:
+      >>> sampler = jr.daps(num_steps=10, ode_steps=2, langevin_steps=5, tau=0.05, learning_rate=5e-4)
+      >>> sampler.sample(key, prior, degradation, y).image.shape
+      (8, 8, 3)
     """
     _checks.at_least("ode_steps", ode_steps, 1)
     _checks.at_least("langevin_steps", langevin_steps, 1)
@@ -116,4 +121,4 @@ def daps(
         residuals = [safe_norm(y - degradation.operator(image)) for image in (x0, drawn)]
         return DAPSState(x, x0, state.index + 1, state.key), DAPSInfo(sigma, *residuals)
 
-    return Sampler(init, step, num_steps, "learning_rate")
+    return Sampler(init, step, num_steps)

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 from jaxrestore import _checks, schedules
 from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
-from jaxrestore.operators.spectral import find_svd, likelihood_pull
+from jaxrestore.operators.spectral import find_svd, likelihood_score
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
-from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require_linear
+from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require
 
 
 def null_space_process(
@@ -20,7 +20,7 @@ def null_space_process(
     check_noise_std(noise_std)
 
     def init(degradation: Degradation) -> tuple[()]:
-        require_linear("ddnm", degradation)
+        require("ddnm", "linear", degradation)
         return ()
 
     def step(x, t, memory, prior, degradation, y):
@@ -30,20 +30,20 @@ def null_space_process(
             jnp.sqrt(table_at(schedule.abar_previous, t)),
             jnp.sqrt(1.0 - table_at(schedule.abar_previous, t)),
         )
-        std = jnp.asarray(eta * rest)  # of the noise that the step may add
+        std = jnp.asarray(eta * rest)  # deviation of the noise that the step may add
         noise = jnp.sqrt(noise_variance(degradation, noise_std))
         if (svd := find_svd(operator)) is not None:
-            kept, inverse = svd.kept(), svd.inverse()
+            inverse, coefficients = svd.inverse(), svd.analyze(x0)
             share, left = _split(std, signal * noise * inverse)
-            found = svd.analyze(x0)
-            corrected = svd.synthesize(found + share * kept * (inverse * svd.measured(y) - found))
+            misfit = jnp.where(svd.nonzero(), inverse * svd.measured(y) - coefficients, 0.0)
+            corrected = svd.synthesize(coefficients + share * misfit)
 
             def spread(z: jax.Array) -> jax.Array:
                 return svd.synthesize(left * svd.analyze(z))
         else:
             # Without singular values: a regularised inverse, which brings at most half of `std` into any direction.
             ratio = signal * noise / jnp.maximum(std, 1e-20)
-            corrected = x0 + likelihood_pull(operator, y - operator(x0), 1.0, jnp.square(jnp.minimum(ratio, 1e6)))
+            corrected = x0 + likelihood_score(operator, y - operator(x0), 1.0, jnp.square(jnp.minimum(ratio, 1e6)))
 
             def spread(z: jax.Array) -> jax.Array:
                 return std * z
@@ -62,11 +62,9 @@ def _split(std: jax.typing.ArrayLike, measured: jax.Array) -> tuple[jax.Array, j
 
 def ddnm(
     *,
-    num_steps: int = 100,
+    num_steps: int | schedules.DDPMSchedule = 100,
     eta: jax.typing.ArrayLike = 0.85,
     noise_std: jax.typing.ArrayLike | None = None,
-    base_steps: int = 1000,
-    noise_schedule: str = "linear",
 ) -> Sampler:
     """DDNM+, for linear operators: the range of A from the measurement, its null space from the prior.
 
@@ -76,11 +74,10 @@ def ddnm(
     over that of the step: the same bound, softened. No gradient passes the network.
 
     Args:
-      num_steps: Reverse steps, 1 to `base_steps`; published 100.
+      num_steps: Reverse steps, 1 to 1000, or the schedule to follow, e.g. `schedules.ddpm(100, kind="cosine")`;
+        published 100.
       eta: Share of fresh noise, in [0, 1]; published 0.85. May be traced.
-      noise_std: Of the measurement; None takes that of the degradation's Gaussian noise.
-      base_steps: Steps of the training schedule.
-      noise_schedule: "linear" or "cosine", as the network was trained.
+      noise_std: Standard deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
 
     Returns:
       A sampler with an `AncestralState` and an `AncestralInfo`.
@@ -92,6 +89,11 @@ def ddnm(
     References:
       Wang et al., Zero-Shot Image Restoration Using Denoising Diffusion Null-Space Model, ICLR 2023 (arXiv 2212.00490),
       equations 17 to 19 and appendix I; the DDIM form of the step is that of its experiments. Without time travel.
+
+    Example:
+      >>> sampler = jr.ddnm(num_steps=20, eta=0.85)
+      >>> sampler.sample(key, prior, degradation, y).image.shape
+      (8, 8, 3)
     """
-    schedule = schedules.ddpm(num_steps, base_steps=base_steps, kind=noise_schedule)
-    return ancestral(null_space_process(schedule, eta=eta, noise_std=noise_std), setting="eta")
+    schedule = schedules.as_schedule(num_steps)
+    return ancestral(null_space_process(schedule, eta=eta, noise_std=noise_std))

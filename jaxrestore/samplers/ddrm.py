@@ -6,19 +6,9 @@ import jax.numpy as jnp
 from jaxrestore import _checks, schedules
 from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
-from jaxrestore.operators import Operator
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
-from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require_linear
-
-
-def _require_svd(operator: Operator) -> None:
-    """Raise unless the operator knows its decomposition; it is not computed for that."""
-    if not hasattr(operator, "svd"):
-        raise TypeError(
-            f"ddrm needs the singular value decomposition of the operator and {type(operator).__name__} "
-            "has no method svd(); use ddnm, diffpir or pigdm, which do without"
-        )
+from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require
 
 
 def spectral_process(
@@ -34,8 +24,7 @@ def spectral_process(
     check_noise_std(noise_std)
 
     def init(degradation: Degradation) -> tuple[()]:
-        require_linear("ddrm", degradation)
-        _require_svd(degradation.operator)
+        require("ddrm", "svd", degradation)
         return ()
 
     def step(x, t, memory, prior, degradation, y):
@@ -43,22 +32,22 @@ def spectral_process(
         svd = degradation.operator.svd()
         abar = table_at(schedule.abar_previous, t)
         sigma = jnp.sqrt((1.0 - abar) / abar)
-        kept, inverse = svd.kept(), svd.inverse()
-        noise = jnp.sqrt(noise_variance(degradation, noise_std)) * inverse  # of the measurement, in each direction
-        found, eps = svd.analyze(prediction.x0), svd.analyze(prediction.eps)
+        measured_at, inverse = svd.nonzero(), svd.inverse()
+        noise = jnp.sqrt(noise_variance(degradation, noise_std)) * inverse  # the measurement's, in each direction
+        estimate, eps = svd.analyze(prediction.x0), svd.analyze(prediction.eps)
         measured = inverse * svd.measured(y)
 
         keep = jnp.sqrt(1.0 - jnp.square(eta))
-        unmeasured = found + keep * sigma * eps
+        unmeasured = estimate + keep * sigma * eps
         # Divided by noise where noise > sigma only; elsewhere the branch is not taken.
-        noisier = found + keep * sigma * (measured - found) / jnp.where(noise > sigma, noise, 1.0)
-        cleaner = (1.0 - eta_b) * found + eta_b * measured
-        mean = jnp.where(kept, jnp.where(noise > sigma, noisier, cleaner), unmeasured)
+        noisier = estimate + keep * sigma * (measured - estimate) / jnp.where(noise > sigma, noise, 1.0)
+        cleaner = (1.0 - eta_b) * estimate + eta_b * measured
+        mean = jnp.where(measured_at, jnp.where(noise > sigma, noisier, cleaner), unmeasured)
         left = jnp.sqrt(jnp.maximum(jnp.square(sigma) - jnp.square(noise * eta_b), 0.0))
-        std = jnp.where(kept & (noise <= sigma), left, eta * sigma)
+        std = jnp.where(measured_at & (noise <= sigma), left, eta * sigma)
 
         signal = jnp.sqrt(abar)
-        gradient = svd.synthesize(jnp.where(kept, found - measured, 0.0))
+        gradient = svd.synthesize(jnp.where(measured_at, estimate - measured, 0.0))
         residual = safe_norm(y - degradation.operator(prediction.x0))
         return ReverseStep(
             signal * svd.synthesize(mean),
@@ -74,12 +63,10 @@ def spectral_process(
 
 def ddrm(
     *,
-    num_steps: int = 20,
+    num_steps: int | schedules.DDPMSchedule = 20,
     eta: jax.typing.ArrayLike = 0.85,
     eta_b: jax.typing.ArrayLike = 1.0,
     noise_std: jax.typing.ArrayLike | None = None,
-    base_steps: int = 1000,
-    noise_schedule: str = "linear",
 ) -> Sampler:
     """Denoising diffusion restoration models, for linear operators with a singular value decomposition.
 
@@ -88,12 +75,11 @@ def ddrm(
     network.
 
     Args:
-      num_steps: Reverse steps, 1 to `base_steps`; published 20.
+      num_steps: Reverse steps, 1 to 1000, or the schedule to follow, e.g. `schedules.ddpm(100, kind="cosine")`;
+        published 20.
       eta: Share of fresh noise where the measurement does not decide, in [0, 1]; published 0.85. May be traced.
       eta_b: Trust in the measurement where it decides, in [0, 1]; published 1. May be traced.
-      noise_std: Of the measurement; None takes that of the degradation's Gaussian noise.
-      base_steps: Steps of the training schedule.
-      noise_schedule: "linear" or "cosine", as the network was trained.
+      noise_std: Standard deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
 
     Returns:
       A sampler with an `AncestralState` and an `AncestralInfo`.
@@ -105,6 +91,11 @@ def ddrm(
     References:
       Kawar et al., Denoising Diffusion Restoration Models, NeurIPS 2022 (arXiv 2201.11793), equations 7 and 8. The
       start is plain noise: at the first noise level the measurement's share of x_T is below a hundredth.
+
+    Example:
+      >>> sampler = jr.ddrm(num_steps=20)
+      >>> sampler.sample(key, prior, degradation, y).image.shape
+      (8, 8, 3)
     """
-    schedule = schedules.ddpm(num_steps, base_steps=base_steps, kind=noise_schedule)
-    return ancestral(spectral_process(schedule, eta=eta, eta_b=eta_b, noise_std=noise_std), setting="eta_b")
+    schedule = schedules.as_schedule(num_steps)
+    return ancestral(spectral_process(schedule, eta=eta, eta_b=eta_b, noise_std=noise_std))

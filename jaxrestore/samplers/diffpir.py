@@ -9,9 +9,9 @@ from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import proximal_step
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
-from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require_linear
+from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require
 
-_LEAST_VARIANCE = 1e-6  # of the measurement, when it is said to have no noise: 0.1 % of the range
+_LEAST_VARIANCE = 1e-6  # assumed of a measurement that is said to have no noise: a deviation of 0.05 % of the range
 
 
 def proximal_process(
@@ -27,7 +27,7 @@ def proximal_process(
     check_noise_std(noise_std)
 
     def init(degradation: Degradation) -> tuple[()]:
-        require_linear("diffpir", degradation)
+        require("diffpir", "linear", degradation)
         return ()
 
     def step(x, t, memory, prior, degradation, y):
@@ -51,12 +51,10 @@ def proximal_process(
 
 def diffpir(
     *,
-    num_steps: int = 100,
+    num_steps: int | schedules.DDPMSchedule = 100,
     strength: jax.typing.ArrayLike = 1.0,
     zeta: jax.typing.ArrayLike = 0.1,
     noise_std: jax.typing.ArrayLike | None = None,
-    base_steps: int = 1000,
-    noise_schedule: str = "linear",
 ) -> Sampler:
     """DiffPIR, for linear operators: each estimate is followed by a proximal step on the data.
 
@@ -65,12 +63,11 @@ def diffpir(
     passes the network.
 
     Args:
-      num_steps: Reverse steps, 1 to `base_steps`; published 100, and 20 for inpainting.
+      num_steps: Reverse steps, 1 to 1000, or the schedule to follow, e.g. `schedules.ddpm(100, kind="cosine")`;
+        published 100, and 20 for inpainting.
       strength: lambda, the weight of the prior, positive; published about 1. May be traced.
       zeta: Share of fresh noise, in [0, 1]; published 0.1, and 1 for inpainting. May be traced.
       noise_std: s; None takes that of the degradation's Gaussian noise.
-      base_steps: Steps of the training schedule.
-      noise_schedule: "linear" or "cosine", as the network was trained.
 
     Returns:
       A sampler with an `AncestralState` and an `AncestralInfo`.
@@ -82,6 +79,11 @@ def diffpir(
     References:
       Zhu et al., Denoising Diffusion Models for Plug-and-Play Image Restoration, CVPR workshops 2023
       (arXiv 2305.08995), algorithm 1.
+
+    Example:
+      >>> sampler = jr.diffpir(num_steps=20, strength=2.0)
+      >>> sampler.sample(key, prior, degradation, y).image.shape
+      (8, 8, 3)
     """
-    schedule = schedules.ddpm(num_steps, base_steps=base_steps, kind=noise_schedule)
-    return ancestral(proximal_process(schedule, strength=strength, zeta=zeta, noise_std=noise_std), setting="strength")
+    schedule = schedules.as_schedule(num_steps)
+    return ancestral(proximal_process(schedule, strength=strength, zeta=zeta, noise_std=noise_std))

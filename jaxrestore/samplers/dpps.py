@@ -1,6 +1,7 @@
 """DPPS: diffusion posterior proximal sampling."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,22 @@ from jaxrestore.samplers.ancestral import (
     noise_start,
 )
 from jaxrestore.samplers.dps import residual_norm
+
+
+class CandidateInfo(NamedTuple):
+    """Diagnostics of one choice."""
+
+    num_candidates: jax.Array  # (), int32, drawn at this step; 0 at the last, which adds no noise
+    best: jax.Array  # (), int32, index of the chosen candidate; -1 where nothing was compared
+    cost: jax.Array  # (), of the chosen candidate; infinite where nothing was compared
+
+
+class _Best(NamedTuple):
+    """The best candidate so far."""
+
+    x: jax.Array
+    index: jax.Array
+    cost: jax.Array
 
 
 def candidate_counts(schedule: schedules.DDPMSchedule, n_max: int) -> np.ndarray:
@@ -69,26 +86,23 @@ def select_candidate(
         distance = jnp.sqrt(jnp.sum(jnp.square(target - operator(candidate - shift))))
         return jnp.where(k < num_candidates, distance, jnp.inf), candidate
 
-    def chunk(i: jax.Array, kept: Selection) -> Selection:
+    def chunk(i: jax.Array, best: _Best) -> _Best:
         indices = i * chunk_size + jnp.arange(chunk_size, dtype=jnp.int32)
         costs, candidates = jax.vmap(cost)(indices)
-        best = jnp.argmin(costs)
-        better = costs[best] < kept.cost
-        return kept._replace(
-            x=jnp.where(better, candidates[best], kept.x),
-            cost=jnp.where(better, costs[best], kept.cost),
-            best=jnp.where(better, indices[best], kept.best),
-        )
+        first = jnp.argmin(costs)
+        newcomer = _Best(candidates[first], indices[first], costs[first])
+        return jax.tree.map(lambda new, old: jnp.where(newcomer.cost < best.cost, new, old), newcomer, best)
 
-    nothing = Selection(reverse.mean, num_candidates, jnp.int32(-1), jnp.float32(jnp.inf))
-    return jax.lax.fori_loop(0, -(-num_candidates // chunk_size), chunk, nothing)
+    none_yet = _Best(reverse.mean, jnp.int32(-1), jnp.float32(jnp.inf))
+    best = jax.lax.fori_loop(0, -(-num_candidates // chunk_size), chunk, none_yet)
+    return Selection(best.x, CandidateInfo(num_candidates, best.index, best.cost))
 
 
 def best_of(schedule: schedules.DDPMSchedule, n_max: int = 50, *, chunk_size: int = 2) -> Choice:
     """The choice of DPPS, for any ancestral sampler: the best of up to `n_max` draws, more of them as noise falls.
 
     Args:
-      schedule: Of the sampler.
+      schedule: The sampler's.
       n_max: Most candidates at a step, at least 2.
       chunk_size: Candidates drawn and scored together: more memory, fewer loop turns. Does not change the result.
 
@@ -116,13 +130,11 @@ def best_of(schedule: schedules.DDPMSchedule, n_max: int = 50, *, chunk_size: in
 
 def dpps(
     *,
-    num_steps: int = 1000,
+    num_steps: int | schedules.DDPMSchedule = 1000,
     scale: jax.typing.ArrayLike = 1.0,
     n_max: int = 50,
     chunk_size: int = 2,
     aligned: bool = True,
-    base_steps: int = 1000,
-    noise_schedule: str = "linear",
 ) -> Sampler:
     """Diffusion posterior proximal sampling: DPS that picks its noise.
 
@@ -130,13 +142,11 @@ def dpps(
     with the signal-to-noise ratio of the step. The start carries the measurement's low frequencies.
 
     Args:
-      num_steps: Reverse steps, 1 to `base_steps`; fewer are respaced.
+      num_steps: Reverse steps, 1 to 1000, or the schedule to follow, e.g. `schedules.ddpm(100, kind="cosine")`.
       scale: Positive; published 1.0 for super-resolution and inpainting, 0.4 for deblurring. May be traced.
       n_max: Most candidates at a step, at least 2.
       chunk_size: Candidates drawn and scored together: more memory, fewer loop turns. Does not change the result.
       aligned: Start from the measurement (see `aligned_start`) rather than from plain noise.
-      base_steps: Steps of the training schedule.
-      noise_schedule: "linear" or "cosine", as the network was trained.
 
     Returns:
       A sampler with an `AncestralState` and an `AncestralInfo`.
@@ -146,8 +156,13 @@ def dpps(
 
     References:
       Wu et al., Diffusion Posterior Proximal Sampling for Image Restoration, ACM MM 2024 (arXiv 2402.16907).
+
+    Example:
+      >>> sampler = jr.dpps(num_steps=20, scale=0.4, n_max=10)
+      >>> sampler.sample(key, prior, degradation, y).image.shape
+      (8, 8, 3)
     """
-    schedule = schedules.ddpm(num_steps, base_steps=base_steps, kind=noise_schedule)
+    schedule = schedules.as_schedule(num_steps)
     return ancestral(
         guided(residual_norm, schedule, scale=scale, clip=True),
         start=aligned_start if aligned else noise_start,

@@ -23,21 +23,19 @@ def residual_norm(
     """
 
     def misfit(x: jax.Array):
-        x0, found = estimate(x)
-        return safe_norm(y - degradation.operator(x0)), (x0, found)
+        x0, aux = estimate(x)
+        return safe_norm(y - degradation.operator(x0)), (x0, aux)
 
-    (residual, (x0, found)), gradient = jax.value_and_grad(misfit, has_aux=True)(x)
-    return LikelihoodGradient(gradient, residual, x0, found)
+    (residual, (x0, aux)), gradient = jax.value_and_grad(misfit, has_aux=True)(x)
+    return LikelihoodGradient(gradient, residual, x0, aux)
 
 
 def dps(
     *,
-    num_steps: int = 1000,
+    num_steps: int | schedules.DDPMSchedule = 1000,
     scale: jax.typing.ArrayLike = 1.0,
     warmup_steps: int = 1,
     transform: optax.GradientTransformation | None = None,
-    base_steps: int = 1000,
-    noise_schedule: str = "linear",
 ) -> Sampler:
     """Diffusion posterior sampling: ancestral steps, each moved down the gradient of the residual's norm.
 
@@ -45,12 +43,10 @@ def dps(
     released code takes it over the whole batch, which makes a result depend on its batch mates.
 
     Args:
-      num_steps: Reverse steps, 1 to `base_steps`; fewer are respaced.
+      num_steps: Reverse steps, 1 to 1000, or the schedule to follow, e.g. `schedules.ddpm(100, kind="cosine")`.
       scale: Positive; published 1.0 for super-resolution and inpainting, 0.3 to 1.0 elsewhere. May be traced.
       warmup_steps: Likelihood steps at each noise level; more than 1 is SPGD's warm-up around DPS.
-      transform: Of the gradient, e.g. `adaptive_directional_momentum(0.9)`; published: none.
-      base_steps: Steps of the training schedule.
-      noise_schedule: "linear" or "cosine", as the network was trained.
+      transform: What the gradient goes through, e.g. `adaptive_directional_momentum(0.9)`; published: none.
 
     Returns:
       A sampler with an `AncestralState` and an `AncestralInfo`.
@@ -61,8 +57,13 @@ def dps(
     References:
       Chung et al., Diffusion Posterior Sampling for General Noisy Inverse Problems, ICLR 2023 (arXiv 2209.14687),
       algorithm 1.
+
+    Example:
+      >>> sampler = jr.dps(num_steps=20, scale=0.4)
+      >>> sampler.sample(key, prior, degradation, y).image.shape
+      (8, 8, 3)
     """
-    schedule = schedules.ddpm(num_steps, base_steps=base_steps, kind=noise_schedule)
+    schedule = schedules.as_schedule(num_steps)
     return ancestral(
         guided(residual_norm, schedule, scale=scale, clip=True, transform=transform, warmup_steps=warmup_steps)
     )

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
 from jaxrestore.noise import GaussianNoise, NoNoise
+from jaxrestore.operators._base import Needs, unmet
 
-Estimate = Callable[[jax.Array], tuple[jax.Array, Any]]  # noisy image -> (denoised image, anything else it found)
+Estimate = Callable[[jax.Array], tuple[jax.Array, Any]]  # noisy image -> (denoised image, whatever else comes with it)
 
 
 class Level(NamedTuple):
@@ -29,7 +30,7 @@ class LikelihoodGradient(NamedTuple):
     gradient: jax.Array  # (H, W, C), of the misfit with respect to the noisy image: samplers move against it
     residual: jax.Array  # (), ||y - A(x0)||_2
     x0: jax.Array  # (H, W, C)
-    found: Any  # what the estimate returned beside x0
+    aux: Any  # what the estimate returned beside x0
 
 
 class Likelihood(Protocol):
@@ -38,12 +39,12 @@ class Likelihood(Protocol):
     ) -> LikelihoodGradient: ...
 
 
-def require_linear(method: str, degradation: Degradation) -> None:
-    """Raise unless the operator is linear."""
-    if not degradation.operator.linear:
-        raise TypeError(
-            f"{method} takes linear operators only and {type(degradation.operator).__name__} is not linear; "
-            "use spgd, dps, dpps, daps, reddiff or mmps"
+def require(method: str, needs: Needs, degradation: Degradation) -> None:
+    """Raise `TypeError` unless the degradation's operator offers what a method needs of it."""
+    if reason := unmet(needs, degradation.operator):
+        kind = "operators with a singular value decomposition" if degradation.operator.linear else "linear operators"
+        raise _checks.InputTypeError(
+            f"{method} takes {kind} only and {reason}; jaxrestore.METHODS names what others take"
         )
 
 
@@ -55,7 +56,9 @@ def noise_variance(degradation: Degradation, std: jax.typing.ArrayLike | None) -
     """
     noise = degradation.noise
     if std is None and not isinstance(noise, GaussianNoise | NoNoise):
-        raise TypeError(f"the noise is {type(noise).__name__}, which has no one strength; give the sampler noise_std")
+        raise _checks.InputTypeError(
+            f"the noise is {type(noise).__name__}, which has no one strength; give the sampler noise_std"
+        )
     if std is None:
         std = noise.std if isinstance(noise, GaussianNoise) else 0.0
     return jnp.square(jnp.asarray(std, jnp.float32))

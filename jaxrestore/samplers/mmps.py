@@ -27,7 +27,7 @@ def moment_matching(solver_steps: int = 1, noise_std: jax.typing.ArrayLike | Non
 
     Args:
       solver_steps: Conjugate gradient iterations, at least 1; few act as a regularisation.
-      noise_std: s, of the measurement; None takes that of the degradation's Gaussian noise.
+      noise_std: s, the deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
 
     References:
       Rozet et al., Learning Diffusion Priors from Observations by Expectation Maximization, NeurIPS 2024
@@ -38,45 +38,42 @@ def moment_matching(solver_steps: int = 1, noise_std: jax.typing.ArrayLike | Non
     def likelihood(
         estimate: Estimate, x: jax.Array, level: Level, degradation: Degradation, y: jax.Array
     ) -> LikelihoodGradient:
-        x0, back, found = jax.vjp(estimate, x, has_aux=True)
-        measured, forward = jax.linearize(degradation.operator, x0)
-        adjoint = jax.linear_transpose(forward, x0)
+        x0, back, aux = jax.vjp(estimate, x, has_aux=True)
+        measured, adjoint = jax.vjp(degradation.operator, x0)
+        # Not `jax.linearize`: an operator with a reverse-mode rule of its own has no forward mode.
+        transposed = jax.linear_transpose(adjoint, measured)
         # x = signal (x0 + sigma n), so the Jacobian with respect to x0 + sigma n is signal times that of x.
         scale = level.signal * jnp.square(level.sigma)
         variance = noise_variance(degradation, noise_std)
 
         def covariance(v: jax.Array) -> jax.Array:
             (pulled,) = back(adjoint(v)[0])
-            return variance * v + scale * forward(pulled)
+            return variance * v + scale * transposed((pulled,))[0]
 
         residual = y - measured
         solution, _ = cg(covariance, residual, tol=1e-6, maxiter=solver_steps)
         (gradient,) = back(-adjoint(solution)[0])
-        return LikelihoodGradient(gradient, safe_norm(residual), x0, found)
+        return LikelihoodGradient(gradient, safe_norm(residual), x0, aux)
 
     return likelihood
 
 
 def mmps(
     *,
-    num_steps: int = 100,
+    num_steps: int | schedules.DDPMSchedule = 100,
     solver_steps: int = 1,
     scale: jax.typing.ArrayLike = 1.0,
     noise_std: jax.typing.ArrayLike | None = None,
-    base_steps: int = 1000,
-    noise_schedule: str = "linear",
 ) -> Sampler:
     """Moment matching posterior sampling: ancestral steps with the score of an approximate posterior.
 
     The step is the DDPM step of the estimate x0 + V A^T (A V A^T + s^2 I)^-1 (y - A x0).
 
     Args:
-      num_steps: Reverse steps, 1 to `base_steps`.
+      num_steps: Reverse steps, 1 to 1000, or the schedule to follow, e.g. `schedules.ddpm(100, kind="cosine")`.
       solver_steps: Conjugate gradient iterations at each step; published 1 to 3.
       scale: Further weight of the guidance, positive; published 1. May be traced.
-      noise_std: Of the measurement; None takes that of the degradation's Gaussian noise.
-      base_steps: Steps of the training schedule.
-      noise_schedule: "linear" or "cosine", as the network was trained.
+      noise_std: Standard deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
 
     Returns:
       A sampler with an `AncestralState` and an `AncestralInfo`.
@@ -88,8 +85,13 @@ def mmps(
     References:
       Rozet et al., Learning Diffusion Priors from Observations by Expectation Maximization, NeurIPS 2024
       (arXiv 2405.13712).
+
+    Example:
+      >>> sampler = jr.mmps(num_steps=20, solver_steps=2)
+      >>> sampler.sample(key, prior, degradation, y).image.shape
+      (8, 8, 3)
     """
-    schedule = schedules.ddpm(num_steps, base_steps=base_steps, kind=noise_schedule)
+    schedule = schedules.as_schedule(num_steps)
     check_noise_std(noise_std)
     # sigma^2 signal = (1 - abar) / sqrt(abar) turns the gradient into the change of x0.
     change = (1.0 - schedule.abar) / schedule.abar**0.5

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrestore import _checks
-from jaxrestore.samplers._geometry import cosine
+from jaxrestore.samplers._angles import cosine
 
 
 class AdaptiveDirectionalMomentumState(NamedTuple):

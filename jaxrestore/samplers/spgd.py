@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxrestore import _checks, schedules
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
+from jaxrestore.samplers._angles import angle
 from jaxrestore.samplers._base import Sampler
-from jaxrestore.samplers._geometry import angle
 from jaxrestore.samplers.likelihood import Estimate, Level, Likelihood, LikelihoodGradient
 from jaxrestore.samplers.momentum import AdaptiveDirectionalMomentumState, adaptive_directional_momentum
 
@@ -49,11 +49,11 @@ def squared_residual(
     """The gradient of ||A(x0(x)) - y||^2: one network evaluation and one vector-Jacobian product."""
 
     def misfit(x: jax.Array):
-        x0, found = estimate(x)
-        return jnp.sum(jnp.square(degradation.operator(x0) - y)), (x0, found)
+        x0, aux = estimate(x)
+        return jnp.sum(jnp.square(degradation.operator(x0) - y)), (x0, aux)
 
-    (squared, (x0, found)), gradient = jax.value_and_grad(misfit, has_aux=True)(x)
-    return LikelihoodGradient(gradient, jnp.sqrt(squared), x0, found)
+    (squared, (x0, aux)), gradient = jax.value_and_grad(misfit, has_aux=True)(x)
+    return LikelihoodGradient(gradient, jnp.sqrt(squared), x0, aux)
 
 
 def spgd(
@@ -77,7 +77,8 @@ def spgd(
     Args:
       num_steps: Noise levels N, at least 2.
       warmup_steps: Likelihood steps at each level, at least 1.
-      learning_rate: Positive; of the first level. It falls linearly towards `lr_min_ratio` of itself. May be traced.
+      learning_rate: Step size at the first level, positive; it falls linearly towards `lr_min_ratio` of itself. May be
+        traced.
       lr_min_ratio: In [0, 1]. May be traced.
       momentum: beta of `adaptive_directional_momentum`; 0.9 is the paper, 0 is what the released code does (it computes
         the smoothed gradient and then steps with the raw one). May be traced.
@@ -94,6 +95,11 @@ def spgd(
     References:
       Wu et al., Enhancing Diffusion Model Stability for Image Restoration via Gradient Management, ACM MM 2025
       (arXiv 2507.06656), algorithm 1.
+
+    Example:
+      >>> sampler = jr.spgd(num_steps=10, warmup_steps=3, learning_rate=0.5)
+      >>> sampler.sample(key, prior, degradation, y).image.shape
+      (8, 8, 3)
     """
     _checks.at_least("num_steps", num_steps, 2)
     _checks.at_least("warmup_steps", warmup_steps, 1)
@@ -118,16 +124,16 @@ def spgd(
 
         def warm_up(carry, _):
             x, memory, _ = carry
-            pull = likelihood(estimate, x, Level(1.0, sigma), degradation, y)
+            likely = likelihood(estimate, x, Level(1.0, sigma), degradation, y)
             update, memory = cast(
-                tuple[jax.Array, AdaptiveDirectionalMomentumState], transform.update(pull.gradient, memory)
+                tuple[jax.Array, AdaptiveDirectionalMomentumState], transform.update(likely.gradient, memory)
             )
-            inner = _Inner(pull.gradient, pull.x0 - x, pull.x0, pull.residual)
+            inner = _Inner(likely.gradient, likely.x0 - x, likely.x0, likely.residual)
             return (x - rate * update, memory, inner), memory.weight
 
         # The momentum restarts at every noise level.
-        nothing = _Inner(state.gradient, state.direction, state.x0, jnp.float32(0))
-        carry = (state.x, transform.init(state.x), nothing)
+        before = _Inner(state.gradient, state.direction, state.x0, jnp.float32(0))
+        carry = (state.x, transform.init(state.x), before)
         (x, _, last), weights = jax.lax.scan(warm_up, carry, length=warmup_steps)
         # The denoising step uses the last evaluation: no further pass through the network.
         x = x + (sigma - sigma_next) / sigma * last.direction
@@ -142,4 +148,4 @@ def spgd(
         )
         return SPGDState(x, last.x0, last.gradient, last.direction, state.index + 1, state.key), info
 
-    return Sampler(init, step, num_steps, "learning_rate")
+    return Sampler(init, step, num_steps)

@@ -1,0 +1,126 @@
+"""How to restore: the options of a method and its prior."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from jaxrestore import methods, tuning
+from jaxrestore.cli._options import decorated, gathered_into, prior_option, quiet_option
+from jaxrestore.cli._values import annotations, parse_values
+from jaxrestore.methods import METHODS, Method
+from jaxrestore.priors import Prior, SelfEnsemble, bundled_priors, load_prior
+from jaxrestore.settings import SETTINGS
+from jaxrestore.tasks import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodChoice:
+    """What the options of `method_options` say."""
+
+    method_name: str
+    prior: str
+    self_ensemble: int  # copies of the picture that the prior is asked for
+    settings: str | None
+    overrides: tuple[str, ...]
+    samples: int
+    batch_size: int
+    quiet: bool
+
+    @property
+    def method(self) -> Method:
+        """The method's row."""
+        return METHODS[self.method_name]
+
+    def load_prior(self, **options: Any) -> Prior:
+        """The prior, asked for mirror images too if so wished; keyword arguments are those of the library's."""
+        loaded = load_prior(self.prior, **options)
+        return SelfEnsemble(loaded, self.self_ensemble) if self.self_ensemble != 1 else loaded
+
+    def settings_for(self, task: Task) -> dict[str, Any]:
+        """Settings of the method for a task: a recommended set or a tuned file, with some values replaced."""
+        known = {**annotations(self.method.factory), **dict.fromkeys(methods.SHARED_SETTINGS, int)}
+        overrides = parse_values(self.overrides, known)
+        name = self.settings or recommended_set(self.prior)
+        if name in SETTINGS:
+            return {**task.for_method(self.method_name, name), **overrides}
+        if not name.endswith(".json"):
+            raise click.UsageError(f"--settings is {name!r}, expected {', '.join(SETTINGS)} or a .json file")
+        tuned = tuning.load_settings(name, task.name, self.method_name)
+        return {**self.method.at_side(tuned, task.degradation.image_shape), **overrides}
+
+    def for_report(self) -> dict[str, Any]:
+        """Method, prior and number of samples for result files."""
+        names = {"method": self.method_name, "prior": self.prior}
+        return {**names, "self_ensemble": self.self_ensemble, "samples": self.samples}
+
+    def settings_for_report(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings, given or not, and the network evaluations that they cost for one picture.
+
+        Those of all its posterior samples are meant, and of all the mirror images that the prior is asked for.
+        """
+        cost = self.method.evaluations(settings).times(self.samples * self.self_ensemble)
+        return {"settings": self.method.complete(settings), "evaluations_per_picture": cost._asdict()}
+
+    @property
+    def advice(self) -> str:
+        """What helps when a run diverges."""
+        remedy = self.method.remedy
+        if remedy is None:
+            return "check --noise, and that the task is the one that made the picture"
+        return f"{remedy}, e.g. --set {remedy.split()[-1]}=..."
+
+
+def recommended_set(prior: str) -> str:
+    """The set of settings that goes with a prior."""
+    return "photo" if prior in bundled_priors() else "published"
+
+
+def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--method, --prior and what goes with them, as one argument `method_choice: MethodChoice`."""
+    options = (
+        click.option(
+            "--method",
+            "method_name",
+            default="spgd",
+            type=click.Choice(list(METHODS)),
+            help="Restoration method; `jaxrestore info` lists their settings.",
+        ),
+        prior_option,
+        click.option(
+            "--self-ensemble",
+            type=click.Choice(["2", "4"]),
+            callback=lambda context, option, copies: 1 if copies is None else int(copies),
+            help="Ask the prior for the picture and its mirror images, 2 or 4 in all, and take the mean: better, at so "
+            "many times the cost.  [default: the picture alone]",
+        ),
+        click.option(
+            "--settings",
+            default=None,
+            metavar="SET",
+            help="Where the method's settings come from: published, photo, or a file of `jaxrestore tune`.  [default: "
+            "photo for the bundled prior, else published]",
+        ),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Change a setting of the method, e.g. num_steps=30 or learning_rate=2. May be given several times.",
+        ),
+        click.option(
+            "--samples",
+            default=1,
+            type=click.IntRange(1),
+            help="Restore each picture so many times at random; the result that fits the measurement best counts.",
+        ),
+        click.option(
+            "--batch-size",
+            default=4,
+            type=click.IntRange(1),
+            help="Restore so many pictures of one size together; memory grows with it.",
+        ),
+        quiet_option,
+    )
+    return decorated(options, gathered_into(command, "method_choice", MethodChoice))

@@ -1,0 +1,17 @@
+"""One seed, a branch for every purpose: no draw of one command or part repeats another's."""
+
+from typing import Literal, get_args
+
+import jax
+
+Purpose = Literal[
+    "operator",  # the mask or kernel: the same in all commands, so that `restore` finds the one of `degrade` again
+    "measurement",  # noise of the measurements, one key for each picture
+    "sampler",  # the restoration, one key for each picture and posterior sample
+    "evaluation",  # what `evaluate` of the library splits into noise and sampler by itself
+]
+
+
+def key_for(purpose: Purpose, seed: int) -> jax.Array:
+    """The key of a purpose. Fold further numbers into it, never into the seed's own key: its folds are the branches."""
+    return jax.random.fold_in(jax.random.key(seed), get_args(Purpose).index(purpose))

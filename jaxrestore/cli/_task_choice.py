@@ -1,0 +1,97 @@
+"""What was done to the picture: the options of a task."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+import jax.numpy as jnp
+
+from jaxrestore.cli import _files
+from jaxrestore.cli._options import PATH, decorated, gathered_into, seed_option
+from jaxrestore.cli._seeds import key_for
+from jaxrestore.cli._values import annotations, parse_values
+from jaxrestore.tasks import TASKS, Task, TaskDefinition, task
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskChoice:
+    """What the options of `task_options` say."""
+
+    task_name: str
+    noise: float | None
+    options: tuple[str, ...]
+    mask: pathlib.Path | None
+    kernel: pathlib.Path | None
+    seed: int
+
+    @property
+    def definition(self) -> TaskDefinition:
+        """The task's row."""
+        return TASKS[self.task_name]
+
+    @property
+    def noise_std(self) -> float:
+        """The noise that is meant, given or not."""
+        return self.definition.noise_std if self.noise is None else self.noise
+
+    def read_options(self) -> dict[str, Any]:
+        """All options of the task; masks and kernels are read from their files."""
+        options = parse_values(self.options, annotations(self.definition.build))
+        for name, path, read in (("mask", self.mask, _files.read_mask), ("kernel", self.kernel, _files.read_kernel)):
+            if path is not None and self.definition.drawn != name:
+                raise click.UsageError(f"--{name} does not go with {self.task_name}, which has no random {name}")
+            if path is not None:
+                options[name] = jnp.asarray(read(path))
+        return self.definition.complete(options)
+
+    def build(self, image_shape: Sequence[int], options: Mapping[str, Any]) -> Task:
+        """The task for one image shape; the random mask or kernel depends on shape and seed alone.
+
+        Raises:
+          ValueError: If a mask is of another shape.
+        """
+        height, width, channels = image_shape
+        key = key_for("operator", self.seed)
+        built = task(self.task_name, image_shape=(height, width, channels), noise_std=self.noise, key=key, **options)
+        if built.degradation.image_shape != (height, width, channels):
+            masked = built.degradation.image_shape
+            raise ValueError(f"{self.mask} has {masked[0]}x{masked[1]} pixels, expected the picture's {height}x{width}")
+        return built
+
+    def for_report(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Task, options and noise for result files; instead of a mask or kernel stands its file."""
+        files = {name: str(path) for name, path in (("mask", self.mask), ("kernel", self.kernel)) if path is not None}
+        return {"task": self.task_name, "options": {**options, **files}, "noise_std": self.noise_std, "seed": self.seed}
+
+
+def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--task, --noise, --option, --mask, --kernel and --seed, as one argument `task_choice: TaskChoice`."""
+    options = (
+        click.option(
+            "--task",
+            "task_name",
+            required=True,
+            type=click.Choice(list(TASKS)),
+            help="What was done to the picture; `jaxrestore info` describes the tasks.",
+        ),
+        click.option(
+            "--noise",
+            type=click.FloatRange(0),
+            help="Standard deviation of the measurement's noise where pixels are in [-1, 1]: one of 255 grey levels is "
+            "0.008.  [default: the task's]",
+        ),
+        click.option(
+            "--option",
+            "options",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Set an option of the task, e.g. factor=4, std=3 or rate=0.8; `jaxrestore info` lists them. May be "
+            "given several times.",
+        ),
+        click.option("--mask", type=PATH, help="For inpainting: a picture of the mask, white where pixels are known."),
+        click.option("--kernel", type=PATH, help="For motion deblurring: a picture of the kernel, with odd sides."),
+        seed_option,
+    )
+    return decorated(options, gathered_into(command, "task_choice", TaskChoice))

@@ -1,0 +1,174 @@
+"""The methods by name: what makes each, what it needs of an operator, what steers it, what it costs.
+
+Everything that the library, its command line and its benchmarks know of a method beside its module stands in its row.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jaxrestore import _checks, schedules
+from jaxrestore.operators import Operator
+from jaxrestore.operators._base import NEEDS, Needs, unmet
+from jaxrestore.samplers import (
+    Sampler,
+    daps,
+    ddnm,
+    ddrm,
+    diffpir,
+    dpps,
+    dps,
+    mean_of,
+    mmps,
+    pigdm,
+    reddiff,
+    repaint,
+    spgd,
+)
+
+REFERENCE_SIDE = 256  # pixels; settings that depend on the size of the image are stated for this side
+SHARED_SETTINGS = ("mean_of",)  # every method has these beside the arguments of its factory
+
+
+class Evaluations(NamedTuple):
+    """The cost of restoring one image."""
+
+    forward: int  # passes of the network
+    gradients: int = 0  # vector-Jacobian products through it, each worth about one pass
+
+    def times(self, count: int) -> "Evaluations":
+        """The cost of `count` runs."""
+        return Evaluations(count * self.forward, count * self.gradients)
+
+
+Settings = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A row of `METHODS`."""
+
+    factory: Callable[..., Sampler]
+    weight: str | None  # the setting that says how much the measurement counts; None: it counts as its noise allows
+    evaluations_of: Callable[[Settings], Evaluations]  # complete settings of the factory -> cost
+    needs: Needs = "any"  # what it asks of the operator
+    weight_grows_with_side: bool = False  # see `at_side`
+    remedy: str | None = None  # what helps when a run diverges; None: no setting does
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Names and defaults of all settings."""
+        parameters = inspect.signature(self.factory).parameters
+        return {name: p.default for name, p in parameters.items()} | dict.fromkeys(SHARED_SETTINGS, 1)
+
+    def complete(self, settings: Settings) -> dict[str, Any]:
+        """The settings with the defaults of those that are not given; functions and None are left out."""
+        complete = {**self.defaults, **settings}
+        return {name: v for name, v in complete.items() if v is not None and not callable(v)}
+
+    def check_settings(self, settings: Settings) -> None:
+        """Raise `TypeError` if the method has no such setting."""
+        _checks.known(self.factory.__name__, "setting", settings, tuple(self.defaults))
+
+    def build(self, **settings: Any) -> Sampler:
+        """The sampler: arguments of the factory, and `mean_of`, the number of runs whose mean is the answer.
+
+        Raises:
+          ValueError: If a value is out of range.
+          TypeError: If the method has no such setting.
+
+        Example:
+          >>> jr.METHODS["dps"].build(num_steps=50, mean_of=2).num_steps
+          50
+        """
+        self.check_settings(settings)
+        num_runs = settings.pop("mean_of", 1)
+        return mean_of(self.factory(**settings), num_runs)
+
+    def refusal(self, operator: Operator) -> str | None:
+        """Why the method cannot treat an operator, as the rest of a sentence that begins with its name; or None."""
+        reason = unmet(self.needs, operator)
+        return reason and f"needs a {NEEDS[self.needs]}, and {reason}"
+
+    def evaluations(self, settings: Settings) -> Evaluations:
+        """Network evaluations for one image with some settings changed from their defaults."""
+        complete = {**self.defaults, **settings}
+        return self.evaluations_of(complete).times(complete["mean_of"])
+
+    def at_side(self, settings: Settings, image_shape: Sequence[int], *, inverse: bool = False) -> dict[str, Any]:
+        """Settings stated for images of `REFERENCE_SIDE` pixels a side, for another shape; or `inverse`.
+
+        Samplers that move by `scale` along the gradient of a norm, whose length does not depend on the number of
+        pixels, must move further to move each pixel alike: their weight grows with the square root of that number. The
+        others' steps grow by themselves.
+        """
+        factor = (image_shape[0] * image_shape[1]) ** 0.5 / REFERENCE_SIDE
+        factor = 1.0 / factor if inverse else factor
+        grows = {self.weight} if self.weight_grows_with_side else set()
+        return {name: value * factor if name in grows else value for name, value in settings.items()}
+
+
+def _steps(settings: Settings) -> int:
+    return schedules.as_schedule(settings["num_steps"]).num_steps
+
+
+def _one_gradient_each(settings: Settings) -> Evaluations:
+    return Evaluations(_steps(settings), _steps(settings))
+
+
+def _no_gradients(settings: Settings) -> Evaluations:
+    return Evaluations(_steps(settings))
+
+
+def _spgd(settings: Settings) -> Evaluations:
+    count = settings["num_steps"] * settings["warmup_steps"]
+    return Evaluations(count, count)
+
+
+def _dps(settings: Settings) -> Evaluations:
+    return _one_gradient_each(settings).times(settings["warmup_steps"])
+
+
+def _mmps(settings: Settings) -> Evaluations:
+    # Conjugate gradients apply the system once to start with and once an iteration; the guidance is one more.
+    return Evaluations(_steps(settings), _steps(settings) * (settings["solver_steps"] + 2))
+
+
+def _daps(settings: Settings) -> Evaluations:
+    return Evaluations(settings["num_steps"] * settings["ode_steps"])
+
+
+def _repaint(settings: Settings) -> Evaluations:
+    length, repeats = settings["jump_length"], settings["jump_repeats"]
+    return Evaluations(len(schedules.time_travel(_steps(settings), length=length, repeats=repeats)))
+
+
+METHODS: Mapping[str, Method] = {
+    "spgd": Method(spgd, "learning_rate", _spgd, remedy="lower learning_rate"),
+    "dpps": Method(dpps, "scale", _one_gradient_each, weight_grows_with_side=True, remedy="lower scale"),
+    "dps": Method(dps, "scale", _dps, weight_grows_with_side=True, remedy="lower scale"),
+    "diffpir": Method(diffpir, "strength", _no_gradients, "linear", remedy="raise strength"),
+    "ddnm": Method(ddnm, None, _no_gradients, "linear"),
+    "ddrm": Method(ddrm, "eta_b", _no_gradients, "svd"),
+    "pigdm": Method(pigdm, "scale", _one_gradient_each, "linear", remedy="lower scale"),
+    "mmps": Method(mmps, "scale", _mmps, remedy="lower scale"),
+    "daps": Method(daps, "learning_rate", _daps, remedy="lower learning_rate"),
+    "reddiff": Method(reddiff, "strength", _no_gradients, remedy="lower learning_rate"),
+    "repaint": Method(repaint, None, _repaint, "svd"),
+}
+
+
+def get(name: str) -> Method:
+    """A row by name.
+
+    Raises:
+      ValueError: If there is no such method.
+    """
+    _checks.one_of("method", name, tuple(METHODS))
+    return METHODS[name]
+
+
+def able(operator: Operator) -> list[str]:
+    """Names of the methods that can treat an operator."""
+    return [name for name, method in METHODS.items() if method.refusal(operator) is None]

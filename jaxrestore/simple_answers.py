@@ -1,0 +1,51 @@
+"""What one would try first, to compare restorations with: no prior, no iterations."""
+
+import numpy as np
+
+from jaxrestore import operators
+
+
+def unchanged(operator: operators.Operator, y: np.ndarray) -> np.ndarray:
+    """The measurement as it is."""
+    return y
+
+
+def none(operator: operators.Operator, y: np.ndarray) -> None:
+    """There is no simple answer."""
+    return None
+
+
+def enlarged(operator: operators.Operator, y: np.ndarray) -> np.ndarray:
+    """Bicubic enlargement to the size of the image."""
+    from PIL import Image
+
+    height, width, channels = operator.image_shape
+    planes = [Image.fromarray(y[..., c]).resize((width, height), Image.Resampling.BICUBIC) for c in range(channels)]
+    return np.stack([np.asarray(p) for p in planes], -1)
+
+
+def darkened(operator: operators.HighDynamicRange, y: np.ndarray) -> np.ndarray:
+    """The over-exposed picture at its true brightness; what was clipped stays lost."""
+    return y / operator.scale
+
+
+def grey(operator: operators.Operator, y: np.ndarray) -> np.ndarray:
+    """The grey picture in all channels."""
+    return np.repeat(y, operator.image_shape[2], 2)
+
+
+def interpolated(operator: operators.Inpainting, y: np.ndarray) -> np.ndarray:
+    """Linear interpolation between known pixels, the nearest known one outside their hull."""
+    from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
+
+    known = np.broadcast_to(np.asarray(operator.mask), y.shape)[..., 0] > 0
+    points = np.argwhere(known)
+    missing = np.argwhere(~known)
+    filled = np.array(y, np.float32)
+    if len(points) < 3 or len(missing) == 0:
+        return filled
+    values = LinearNDInterpolator(points, y[known])(missing)
+    outside = np.isnan(values).any(-1)
+    values[outside] = NearestNDInterpolator(points, y[known])(missing[outside])
+    filled[tuple(missing.T)] = values
+    return filled

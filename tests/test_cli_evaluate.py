@@ -1,0 +1,116 @@
+"""`jaxrestore evaluate`, `tune` and `analyze`: pictures whose truth is known."""
+
+import json
+
+import numpy as np
+import pytest
+from cli_words import PHOTO, fast, with_settings
+
+import jaxrestore as jr
+from jaxrestore import evaluation, images
+from jaxrestore.evaluation import Scores
+from jaxrestore.restore import Divergence
+
+pytest_plugins = ["cli_fixtures"]
+
+
+def test_evaluate_prints_and_writes_scores(run, tmp_path, prior):
+    images.save(tmp_path / "in" / "a.png", PHOTO)
+    images.save(tmp_path / "in" / "b.png", PHOTO[:, :32])
+    words = ["evaluate", "in", "-o", "scores.json", "--save", "out", "--task", "gaussian_deblur"]
+    words += ["--option", "kernel_size=9", "--samples", 2, "--self-ensemble", 2]
+    code, out, err = run(*words, *with_settings(prior, "dps", num_steps=3, mean_of=2), "--settings", "photo")
+    assert code == 0, err
+    assert "mean" in out
+    report = json.loads((tmp_path / "scores.json").read_text())
+    assert [picture["picture"] for picture in report["pictures"]] == ["a.png", "b.png"]
+    assert set(report["mean"]["restored"]) == {"psnr", "ssim", "lpips"}
+    assert report["environment"]["versions"]["jax"]
+    restored = images.load(tmp_path / "out" / "a.png")
+    np.testing.assert_allclose(
+        jr.metrics.psnr(restored, images.from_uint8(images.to_uint8(PHOTO))),
+        report["pictures"][0]["restored"]["psnr"],
+        rtol=1e-3,
+    )
+    # What was used, given or not: the task's noise and options, and settings and cost for each shape.
+    assert report["noise_std"] == 0.01
+    assert report["options"] == {"kernel_size": 9, "std": 3.0}
+    assert [entry["shape"] for entry in report["shapes"]] == [[32, 40, 3], [32, 32, 3]]
+    for entry in report["shapes"]:
+        side = np.sqrt(entry["shape"][0] * entry["shape"][1])
+        scale = pytest.approx(10.0 * side / 256)
+        assert entry["settings"] == {"num_steps": 3, "scale": scale, "warmup_steps": 1, "mean_of": 2}
+        assert entry["evaluations_per_picture"] == {"forward": 3 * 2 * 2 * 2, "gradients": 3 * 2 * 2 * 2}
+
+
+def test_a_picture_that_diverges_is_left_out_of_the_means(run, tmp_path, prior, monkeypatch):
+    for name in ("a.png", "b.png", "c.png"):
+        images.save(tmp_path / "in" / name, PHOTO)
+    evaluate = evaluation.evaluate
+
+    def with_failure(*args, **kwargs):
+        result = evaluate(*args, **kwargs)
+        scores = [result.scores[0], Scores(*[float("nan")] * 3), result.scores[2]]
+        return result._replace(scores=scores, divergences=[Divergence(1, 0, 2)])
+
+    monkeypatch.setattr(evaluation, "evaluate", with_failure)
+    code, out, err = run("evaluate", "in", "-o", "e.json", "--save", "out", "--task", "denoising", *fast(prior))
+    assert code == 1
+    assert "failed" in next(line for line in out.splitlines() if "b.png" in line)
+    assert err.startswith("error: 1 of 3 pictures diverged")
+    assert "b.png: posterior sample 0 at step 2; it has no result" in err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    report = json.loads((tmp_path / "e.json").read_text())
+    first, failed, last = report["pictures"]
+    assert failed["restored"] == {"psnr": None, "ssim": None, "lpips": None}
+    for kind in ("restored", "simple"):
+        assert report["mean"][kind]["psnr"] == pytest.approx((first[kind]["psnr"] + last[kind]["psnr"]) / 2)
+
+
+def test_evaluate_ends_although_every_picture_diverges(run, tmp_path, prior):
+    images.save(tmp_path / "in" / "a.png", PHOTO)
+    words = ["evaluate", "in", "-o", "e.json", "--task", "denoising"]
+    code, _, err = run(*words, *with_settings(prior, num_steps=3, warmup_steps=1, learning_rate=1e30))
+    assert code == 1
+    assert "a.png: posterior sample 0 at step " in err
+    assert json.loads((tmp_path / "e.json").read_text())["mean"]["restored"]["psnr"] is None
+
+
+def test_tuned_settings_are_used_by_restore_and_evaluate(run, tmp_path, prior):
+    (tmp_path / "photos").mkdir()
+    images.save(tmp_path / "photos" / "a.png", PHOTO)
+    task = ["--task", "denoising", "--method", "dps", "--prior", prior, "--quiet"]
+    tune = ["tune", "--data", "photos", "--size", 32, "-o", "best.json", *task, "--set", "num_steps=4"]
+    code, _out, error = run(*tune, "--set", "mean_of=2", "--grid", "scale=0.01..0.1:2", "--metric", "psnr")
+    assert code == 0, error
+    stored = json.loads((tmp_path / "best.json").read_text())
+    best, worse = stored["trials"]
+    assert best["scores"]["psnr"] > worse["scores"]["psnr"]
+    # Stored for 256x256; the gradient of a norm does not grow with the picture, so the step has to.
+    assert stored["settings"] == {"num_steps": 4, "scale": pytest.approx(8 * best["settings"]["scale"]), "mean_of": 2}
+    assert stored["noise_std"] == 0.2
+    assert run("evaluate", "photos", "-o", "e.json", *task, "--settings", "best.json")[0] == 0
+    used = json.loads((tmp_path / "e.json").read_text())["shapes"][0]["settings"]
+    assert used["scale"] == pytest.approx(stored["settings"]["scale"] * np.sqrt(32 * 40) / 256)
+    assert used["mean_of"] == 2
+    assert run("restore", "photos/a.png", "-o", "b.png", *task, "--settings", "best.json")[0] == 0
+    words = ["restore", "photos/a.png", "-o", "c.png", "--task", "denoising", "--settings", "best.json"]
+    assert "expected those of spgd" in run(*words, *fast(prior))[2]
+    assert "best.json exists" in run(*tune, "--grid", "scale=0.01")[2]
+    assert (
+        "a.png: the picture has 32x40 pixels, expected at least 64"
+        in run(*tune, "--grid", "scale=1", "--size", 64, "--force")[2]
+    )
+    assert "num_steps is 'few', expected a whole number" in run(*tune, "--grid", "num_steps=few", "--force")[2]
+
+
+def test_analyze_draws_and_tabulates_the_angles(run, tmp_path, prior):
+    pytest.importorskip("matplotlib")
+    images.save(tmp_path / "a.png", PHOTO)
+    words = ["analyze", "a.png", "--task", "denoising", "--prior", prior, "--size", 32, "--steps", 3]
+    code, out, error = run(*words, "--method", "spgd")
+    assert code == 0, error
+    assert "spgd, no warm-up" in out
+    assert len((tmp_path / "angles.csv").read_text().splitlines()) == 1 + 3 * 3
+    assert images.load(tmp_path / "angles.png").shape[1] > 500
+    assert "angles.png exists" in run(*words)[2]

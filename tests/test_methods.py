@@ -1,0 +1,115 @@
+"""Every method on every task: what the rows allow is traced from start to end, everything else is refused."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import pytest
+from conftest import isotropic
+
+import jaxrestore as jr
+from jaxrestore import methods, operators
+from jaxrestore.operators.neural_blur import blur_shapes, code_shape
+from jaxrestore.schedules import ddpm
+
+SHAPE = (32, 32, 3)
+NONLINEAR_BLUR_SHAPE = (128, 128, 3)
+# What makes each method's program small; a new row without an entry fails.
+SMALL = {
+    "spgd": {"num_steps": 2, "warmup_steps": 2},
+    "dpps": {"num_steps": 3, "n_max": 4},
+    "dps": {"num_steps": 3},
+    "diffpir": {"num_steps": 3},
+    "ddnm": {"num_steps": 3},
+    "ddrm": {"num_steps": 3},
+    "pigdm": {"num_steps": 3},
+    "mmps": {"num_steps": 3},
+    "daps": {"num_steps": 2, "ode_steps": 2, "langevin_steps": 2},
+    "reddiff": {"num_steps": 3},
+    "repaint": {"num_steps": 4, "jump_length": 2, "jump_repeats": 2},
+}
+# Options that suit small images, and methods that the operator excludes; a new row without an entry fails.
+NO_DECOMPOSITION = {"ddrm", "repaint"}
+NOT_LINEAR = {"diffpir", "ddnm", "ddrm", "pigdm", "repaint"}
+TASKS = {
+    "super_resolution": ({}, set()),
+    "gaussian_deblur": ({"kernel_size": 9}, set()),
+    "motion_deblur": ({"kernel_size": 9}, NO_DECOMPOSITION),
+    "inpainting_random": ({}, set()),
+    "inpainting_box": ({}, set()),
+    "phase_retrieval": ({}, NOT_LINEAR),
+    "nonlinear_deblur": ({}, NOT_LINEAR),
+    "high_dynamic_range": ({}, NOT_LINEAR),
+    "denoising": ({}, set()),
+    "colorization": ({}, set()),
+    "jpeg": ({}, NOT_LINEAR),
+}
+
+
+@functools.cache
+def degradation(name):
+    """Of a task; nonlinear blur with a small network of random weights, which no file holds."""
+    if name == "nonlinear_deblur":
+        params = {n: jnp.full(s.shape, 0.01) for n, s in blur_shapes(4, 1, 1).items()}
+        code = jnp.zeros(code_shape(NONLINEAR_BLUR_SHAPE, params))
+        return jr.Degradation(operators.NonlinearBlur(NONLINEAR_BLUR_SHAPE, params, code), jr.GaussianNoise(0.05))
+    return jr.task(name, image_shape=SHAPE, noise_std=0.05, **TASKS[name][0]).degradation
+
+
+def test_every_row_has_an_entry():
+    assert set(SMALL) == set(jr.METHODS)
+    assert set(TASKS) == set(jr.TASKS)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("method", SMALL)
+def test_the_rows_say_which_method_can_do_which_task(task, method):
+    sampler, model = jr.METHODS[method].build(**SMALL[method]), degradation(task)
+    y = jax.ShapeDtypeStruct(model.measurement_shape, jnp.float32)
+    inputs = (isotropic(model.image_shape), model, y)
+    refusal = jr.METHODS[method].refusal(model.operator)
+    assert (refusal is not None) == (method in TASKS[task][1])
+    assert (method in methods.able(model.operator)) == (refusal is None)
+    if refusal:
+        with pytest.raises(TypeError, match=f"{method} takes .*operators.* only and {type(model.operator).__name__} "):
+            jax.eval_shape(sampler.init, jax.random.key(0), *inputs)
+        return
+    state = jax.eval_shape(sampler.init, jax.random.key(0), *inputs)
+    advanced, info = jax.eval_shape(sampler.step, state, *inputs)
+    assert advanced.x.shape == model.image_shape
+    assert jax.tree.structure(advanced) == jax.tree.structure(state)
+    assert [a.dtype for a in jax.tree.leaves(advanced)] == [a.dtype for a in jax.tree.leaves(state)]
+    assert info.residual.shape == ()
+
+
+class TestRows:
+    @pytest.mark.parametrize("name", SMALL)
+    def test_the_weight_is_a_setting_that_counts(self, name):
+        row = jr.METHODS[name]
+        if row.weight is not None:
+            assert row.defaults[row.weight] > 0
+        if row.remedy is not None:
+            assert row.remedy.split()[-1] in row.defaults
+
+    @pytest.mark.parametrize("name", SMALL)
+    def test_settings_for_another_size_go_back_to_what_they_were(self, name):
+        row = jr.METHODS[name]
+        settings = {k: v for k, v in row.complete({}).items() if isinstance(v, float)}
+        there = row.at_side(settings, (96, 40, 3))
+        assert row.at_side(there, (96, 40, 3), inverse=True) == pytest.approx(settings)
+        changed = {k for k in settings if there[k] != settings[k]}
+        assert changed == ({row.weight} if row.weight_grows_with_side else set())
+
+    def test_the_mean_of_several_runs_costs_several(self):
+        one, four = (jr.METHODS["dps"].evaluations({"num_steps": 10, "mean_of": n}) for n in (1, 4))
+        assert one == (10, 10)
+        assert four == (40, 40)
+
+    def test_a_schedule_counts_by_its_steps(self):
+        assert jr.METHODS["ddnm"].evaluations({"num_steps": ddpm(7, kind="cosine")}) == (7, 0)
+
+    def test_unknown_settings_and_methods_are_named(self):
+        with pytest.raises(TypeError, match="spgd has no setting scale; it takes num_steps, .*, mean_of"):
+            jr.METHODS["spgd"].build(scale=1.0)
+        with pytest.raises(ValueError, match="method is 'magic', expected one of 'spgd'"):
+            methods.get("magic")
