@@ -25,8 +25,10 @@ from jaxrestore.restore import restore_batches as restore_batches
 from jaxrestore.samplers import Sampler as Sampler
 from jaxrestore.samplers import SampleResult as SampleResult
 from jaxrestore.samplers import adaptive_directional_momentum as adaptive_directional_momentum
+from jaxrestore.samplers import coarse_to_fine as coarse_to_fine
 from jaxrestore.samplers import daps as daps
 from jaxrestore.samplers import ddnm as ddnm
+from jaxrestore.samplers import ddpg as ddpg
 from jaxrestore.samplers import ddrm as ddrm
 from jaxrestore.samplers import diffpir as diffpir
 from jaxrestore.samplers import dpps as dpps
@@ -34,6 +36,7 @@ from jaxrestore.samplers import dps as dps
 from jaxrestore.samplers import mean_of as mean_of
 from jaxrestore.samplers import mmps as mmps
 from jaxrestore.samplers import pigdm as pigdm
+from jaxrestore.samplers import pspgd as pspgd
 from jaxrestore.samplers import reddiff as reddiff
 from jaxrestore.samplers import repaint as repaint
 from jaxrestore.samplers import spgd as spgd

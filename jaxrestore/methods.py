@@ -15,6 +15,7 @@ from jaxrestore.samplers import (
     Sampler,
     daps,
     ddnm,
+    ddpg,
     ddrm,
     diffpir,
     dpps,
@@ -22,10 +23,12 @@ from jaxrestore.samplers import (
     mean_of,
     mmps,
     pigdm,
+    pspgd,
     reddiff,
     repaint,
     spgd,
 )
+from jaxrestore.samplers.pspgd import levels_of
 
 REFERENCE_SIDE = 256  # pixels; settings that depend on the size of the image are stated for this side
 SHARED_SETTINGS = ("mean_of",)  # every method has these beside the arguments of its factory
@@ -126,6 +129,11 @@ def _spgd(settings: Settings) -> Evaluations:
     return Evaluations(count, count)
 
 
+def _pspgd(settings: Settings) -> Evaluations:
+    num_steps = levels_of(settings["evaluations"], settings["detail"])
+    return _spgd({"num_steps": num_steps, "warmup_steps": max(1, round(settings["evaluations"] / num_steps))})
+
+
 def _dps(settings: Settings) -> Evaluations:
     return _one_gradient_each(settings).times(settings["warmup_steps"])
 
@@ -146,10 +154,12 @@ def _repaint(settings: Settings) -> Evaluations:
 
 METHODS: Mapping[str, Method] = {
     "spgd": Method(spgd, "learning_rate", _spgd, remedy="lower learning_rate"),
+    "pspgd": Method(pspgd, "learning_rate", _pspgd, remedy="lower learning_rate"),
     "dpps": Method(dpps, "scale", _one_gradient_each, weight_grows_with_side=True, remedy="lower scale"),
     "dps": Method(dps, "scale", _dps, weight_grows_with_side=True, remedy="lower scale"),
     "diffpir": Method(diffpir, "strength", _no_gradients, "linear", remedy="raise strength"),
     "ddnm": Method(ddnm, None, _no_gradients, "linear"),
+    "ddpg": Method(ddpg, "gamma", _no_gradients, "linear"),
     "ddrm": Method(ddrm, "eta_b", _no_gradients, "svd"),
     "pigdm": Method(pigdm, "scale", _one_gradient_each, "linear", remedy="lower scale"),
     "mmps": Method(mmps, "scale", _mmps, remedy="lower scale"),

@@ -23,6 +23,7 @@ COMMON: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "dps": {"num_steps": 100},
         "diffpir": {"num_steps": 50, "zeta": 1.0},
         "ddnm": {"num_steps": 50},
+        "ddpg": {"num_steps": 50, "shrink": False},
         "pigdm": {"num_steps": 50},
         "mmps": {"num_steps": 50},
         "daps": {

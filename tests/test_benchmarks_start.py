@@ -60,6 +60,7 @@ def start(tmp_path, monkeypatch, folder):
 
 
 SMALLEST = {
+    "denoising": "FOLDER --sigmas 25",
     "gradient_step": "--size 32 --steps 1 --repeats 1",
     "large_image": "FOLDER --size 48 --tile 32 --overlap 8 --method ddrm",
     "levers": "blur --repeats 1",
@@ -68,6 +69,7 @@ SMALLEST = {
     "quality": "FOLDER --size 64 --pictures 1 --tasks denoising --methods ddrm",
     "render": "",
     "suite": "forward --size 32 --turns 1 --seconds 0.1",
+    "tint": "FOLDER --size 40 --sigmas 25",
 }
 LONGER = {
     "against_torch": "--size 32 --repeats 1",

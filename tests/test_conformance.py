@@ -20,10 +20,12 @@ KEY = jax.random.key(7)
 
 SAMPLERS = {
     "spgd": jr.spgd(num_steps=6, warmup_steps=2, learning_rate=0.05),
+    "pspgd": jr.pspgd(evaluations=12, detail=1.0),
     "dpps": jr.dpps(num_steps=6, n_max=5),
     "dps": jr.dps(num_steps=6),
     "diffpir": jr.diffpir(num_steps=6),
     "ddnm": jr.ddnm(num_steps=6),
+    "ddpg": jr.ddpg(num_steps=6),
     "ddrm": jr.ddrm(num_steps=6),
     "pigdm": jr.pigdm(num_steps=6),
     "mmps": jr.mmps(num_steps=6, solver_steps=2),
@@ -45,12 +47,15 @@ OPERATORS = {
     "Denoising": operators.Denoising(SHAPE),
     "Colorization": operators.Colorization(SHAPE),
     "JPEG": operators.JPEG(SHAPE, 50),
+    "Enlarged": operators.Enlarged(operators.Denoising((15, 16, 3)), 2),
     "LinearMap": operators.LinearMap.from_matrix(SHAPE, np.random.default_rng(0).standard_normal((50, 192)) / 14),
     "NonlinearBlur": operators.NonlinearBlur((128, 128, 3), BLUR, operators.random_blur_code(KEY, (128, 128, 3), BLUR)),
 }
 NOISES = {"GaussianNoise": jr.GaussianNoise(0.1), "PoissonNoise": jr.PoissonNoise(1.0), "NoNoise": jr.NoNoise()}
+GRID = np.linspace(-1, 1, 21)
 PRIORS = {
     "GaussianMixture": random_mixture(shape=SHAPE),
+    "MarkovChainPrior": jr.priors.MarkovChainPrior.from_steps(8, GRID, jr.priors.sparse_steps(GRID, 0.3, 0.2)),
     "NetworkPrior": None,
     "SelfEnsemble": jr.priors.SelfEnsemble(random_mixture(shape=SHAPE), 4),
     "TiledPrior": jr.priors.TiledPrior(random_mixture(shape=SHAPE), tile=8, overlap=3),
@@ -60,7 +65,8 @@ PRIOR = isotropic(SHAPE)
 BLURRED = jr.Degradation(operators.GaussianBlur(SHAPE, 5, 1.0), jr.GaussianNoise(0.05))
 # RePaint takes measurements for exact, so it is not asked to invert a blur.
 OTHERS = {"repaint": jr.Degradation(OPERATORS["Inpainting"], jr.GaussianNoise(0.05))}
-COMBINATORS = {"mean_of"}  # make a sampler from another
+LENGTHS = {"pspgd": "evaluations"}  # the setting that makes a run longer, where it is not `num_steps`
+COMBINATORS = {"mean_of", "coarse_to_fine"}  # make a sampler from another
 
 
 def degraded(name):
@@ -141,7 +147,7 @@ class TestSamplers:
         factory = vars(jr)[name]
 
         def size(steps):
-            sample = factory(num_steps=steps).sample
+            sample = factory(**{LENGTHS.get(name, "num_steps"): steps}).sample
             program = jax.make_jaxpr(sample)(KEY, PRIOR, *degraded(name)).jaxpr
             return len(program.pretty_print(use_color=False).splitlines())
 
@@ -222,7 +228,7 @@ def test_noise_is_keyed_finite_and_traceable(name):
 def test_priors_denoise_one_image_and_vmap(name, adm_tiny):
     prior = PRIORS[name] or adm_tiny
     assert isinstance(prior, jr.priors.Prior)
-    x = jax.random.normal(KEY, (2, *SHAPE))
+    x = jax.random.normal(KEY, (2, *(prior.image_shape if name == "MarkovChainPrior" else SHAPE)))
     alone = jax.jit(lambda prior, x: prior.denoise(x, 0.5))
     together = jax.jit(jax.vmap(alone, in_axes=(None, 0)))(prior, x)
     for i in range(2):

@@ -8,7 +8,8 @@ from conftest import Golden, golden_operator, isotropic, relative_error
 
 import jaxrestore as jr
 from jaxrestore import schedules
-from jaxrestore.samplers.ancestral import ReverseStep, aligned_start, guided
+from jaxrestore.samplers import aligned_start
+from jaxrestore.samplers.ancestral import ReverseStep, guided
 from jaxrestore.samplers.dpps import candidate_counts, select_candidate
 from jaxrestore.samplers.dps import residual_norm
 

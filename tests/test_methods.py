@@ -17,10 +17,12 @@ NONLINEAR_BLUR_SHAPE = (128, 128, 3)
 # What makes each method's program small; a new row without an entry fails.
 SMALL = {
     "spgd": {"num_steps": 2, "warmup_steps": 2},
+    "pspgd": {"evaluations": 4},
     "dpps": {"num_steps": 3, "n_max": 4},
     "dps": {"num_steps": 3},
     "diffpir": {"num_steps": 3},
     "ddnm": {"num_steps": 3},
+    "ddpg": {"num_steps": 3},
     "ddrm": {"num_steps": 3},
     "pigdm": {"num_steps": 3},
     "mmps": {"num_steps": 3},
@@ -30,7 +32,7 @@ SMALL = {
 }
 # Options that suit small images, and methods that the operator excludes; a new row without an entry fails.
 NO_DECOMPOSITION = {"ddrm", "repaint"}
-NOT_LINEAR = {"diffpir", "ddnm", "ddrm", "pigdm", "repaint"}
+NOT_LINEAR = {"diffpir", "ddnm", "ddpg", "ddrm", "pigdm", "repaint"}
 TASKS = {
     "super_resolution": ({}, set()),
     "gaussian_deblur": ({"kernel_size": 9}, set()),

@@ -182,6 +182,43 @@ class TestRePaint:
             samplers.ancestral(samplers.replacement_process(schedules.ddpm(4)), walk=walk)
 
 
+class TestDDPG:
+    @pytest.mark.parametrize("t", [0, 1, 8, 19])
+    @pytest.mark.parametrize("noise_std", [0.0, 0.2])
+    @pytest.mark.parametrize(("zeta", "shrink"), [(0.6, False), (0.6, True), (None, False)])
+    def test_each_step_is_that_of_the_paper(self, t, noise_std, zeta, shrink):
+        """By its formulas in float64, with dense linear algebra."""
+        gamma, ridge = 3.0, 0.7
+        degradation = jr.Degradation(AVERAGE.operator, jr.GaussianNoise(noise_std) if noise_std else jr.NoNoise())
+        matrix = dense_matrix(AVERAGE.operator)
+        x = jax.random.normal(KEY, SHAPE)
+        y = AVERAGE.operator(PRIOR.sample(KEY))
+        abar, previous = SCHEDULE.abar[t], SCHEDULE.abar_previous[t]
+        prediction = PRIOR.predict(x, jnp.int32(t), SCHEDULE)
+        x0 = np.asarray(prediction.x0, np.float64).ravel()
+        misfit = np.asarray(y, np.float64).ravel() - matrix @ x0
+        eta = max(1e-4, ridge * noise_std**2)
+        projected = matrix.T @ np.linalg.solve(matrix @ matrix.T + eta * np.eye(len(matrix)), misfit)
+        delta = previous**gamma if noise_std else 0.0
+        rate = (1 - previous) / (1 - abar) if shrink else 1.0
+        corrected = x0 + rate * ((1 - delta) * projected + delta * matrix.T @ misfit)
+        eps = (np.asarray(x, np.float64).ravel() - np.sqrt(abar) * corrected) / np.sqrt(1 - abar)
+        kept = 0.0 if zeta is None else np.sqrt(1 - zeta) * (delta if noise_std else 1.0)
+        mean = np.sqrt(previous) * corrected + np.sqrt(1 - previous) * kept * eps
+        if t == 0 and noise_std:
+            mean = x0
+        process = samplers.preconditioned_process(SCHEDULE, gamma=gamma, zeta=zeta, ridge=ridge, shrink=shrink)
+        ours, _ = process.step(x, jnp.int32(t), (), PRIOR, degradation, y)
+        np.testing.assert_allclose(ours.mean.ravel(), mean, atol=2e-5)
+        fresh = 0.0 if zeta is None else np.sqrt(1 - previous) * np.sqrt(zeta)
+        np.testing.assert_allclose(ours.spread(jnp.ones(SHAPE)), fresh, atol=1e-6)
+
+    def test_it_ends_near_an_exact_posterior(self):
+        error, error_of_prior, spread = compare(jr.ddpg(num_steps=100, zeta=1.0, shrink=False), 0.1)
+        assert error < 0.25 * error_of_prior
+        assert 0.4 < spread < 1.0
+
+
 def test_moment_matching_needs_no_forward_mode_of_the_operator():
     """An operator with a reverse-mode rule alone gives what the same one gives without the rule."""
 
@@ -233,7 +270,7 @@ def test_ddnm_brings_no_more_noise_into_any_direction_than_the_step_may_add(deco
     assert 0.1 * allowed < brought < (1.001 if decomposed else 0.51) * allowed
 
 
-@pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm", "pigdm"])
+@pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm", "pigdm", "ddpg"])
 def test_linear_methods_refuse_what_is_not_linear(method):
     degradation = jr.Degradation(operators.PhaseRetrieval((8, 8, 3)), jr.GaussianNoise(0.1))
     prior = jr.priors.GaussianMixture(jnp.ones(1), jnp.zeros((1, 8, 8, 3)), jnp.ones((1, 192)))
@@ -248,13 +285,13 @@ def test_ddrm_refuses_operators_without_a_decomposition():
         jr.ddrm(num_steps=4).sample(KEY, prior, jr.Degradation(blur, jr.NoNoise()), jnp.ones((8, 8, 3)))
 
 
-@pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm", "pigdm", "mmps"])
+@pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm", "pigdm", "mmps", "ddpg", "pspgd"])
 def test_noise_of_no_one_strength_must_be_stated(method):
     degradation = jr.Degradation(operators.Denoising(SHAPE), jr.PoissonNoise(1.0))
-    y = jnp.zeros(SHAPE)
+    y, short = jnp.zeros(SHAPE), {"evaluations" if method == "pspgd" else "num_steps": 4}
     with pytest.raises(TypeError, match="PoissonNoise, which has no one strength; give the sampler noise_std"):
-        getattr(jr, method)(num_steps=4).sample(KEY, PRIOR, degradation, y)
-    stated = getattr(jr, method)(num_steps=4, noise_std=0.1).sample(KEY, PRIOR, degradation, y)
+        jr.METHODS[method].build(**short).sample(KEY, PRIOR, degradation, y)
+    stated = jr.METHODS[method].build(**short, noise_std=0.1).sample(KEY, PRIOR, degradation, y)
     assert np.isfinite(stated.image).all()
 
 
@@ -272,6 +309,9 @@ def test_noise_of_no_one_strength_must_be_stated(method):
         (lambda: jr.reddiff(learning_rate=-1.0), "learning_rate is -1.0"),
         (lambda: jr.reddiff(num_steps=2000), "expected at most base_steps = 1000"),
         (lambda: jr.dps(warmup_steps=0), "warmup_steps is 0"),
+        (lambda: jr.ddpg(gamma=0.0), "gamma is 0.0"),
+        (lambda: jr.ddpg(zeta=1.5), "zeta is 1.5"),
+        (lambda: jr.ddpg(ridge=-1.0), "ridge is -1.0"),
     ],
 )
 def test_bad_settings_are_refused(call, message):

@@ -1,4 +1,4 @@
-"""How close restored images are to the truth: PSNR, SSIM and LPIPS of single images in [-1, 1], FID of sets of pictures.
+"""How close restored images are to the truth: PSNR, SSIM and LPIPS of single images in [-1, 1], FID of sets of them.
 
 Values are used as they are: clip to [-1, 1], or round to 8 bits, before comparing with published figures.
 """

@@ -5,6 +5,7 @@ from jaxrestore.operators.blur import GaussianBlur as GaussianBlur
 from jaxrestore.operators.blur import MotionBlur as MotionBlur
 from jaxrestore.operators.blur import motion_kernel as motion_kernel
 from jaxrestore.operators.dense import LinearMap as LinearMap
+from jaxrestore.operators.enlarged import Enlarged as Enlarged
 from jaxrestore.operators.fourier import PhaseRetrieval as PhaseRetrieval
 from jaxrestore.operators.jpeg import JPEG as JPEG
 from jaxrestore.operators.masking import Inpainting as Inpainting

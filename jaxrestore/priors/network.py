@@ -112,6 +112,11 @@ class NetworkPrior:
         _checks.one_of("parametrization", self.parametrization, PARAMETRIZATIONS)
         _checks.one_of("noise_schedule", self.noise_schedule, tuple(NOISE_SCHEDULES))
 
+    @property
+    def any_size(self) -> bool:
+        """Whether it denoises pictures of any size: attention knows the sizes that the network was trained at."""
+        return not (self.config.attention_resolutions or self.config.middle_attention)
+
     def denoise(self, x: jax.Array, sigma: jax.Array) -> jax.Array:
         """E[x0 | x] for x = x0 + sigma n; x (H, W, C), sigma a positive scalar; (H, W, C), float32."""
         self._check(x)

@@ -20,6 +20,7 @@ from jaxrestore.priors._base import Prediction, Prior
 from jaxrestore.samplers._angles import angle
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.likelihood import Level, Likelihood
+from jaxrestore.samplers.starts import Start, noise_start
 from jaxrestore.schedules import DDPMSchedule
 
 _RETURN = np.uint32(2**32 - 1)  # number of the draw that adds noise again; candidates count from 0
@@ -73,12 +74,6 @@ class Choice(Protocol):
     ) -> Selection: ...
 
 
-class Start(Protocol):
-    def __call__(
-        self, key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike, /
-    ) -> jax.Array: ...
-
-
 class AncestralState(NamedTuple):
     x: jax.Array  # (H, W, C), x_t; after the last step, the answer
     x0: jax.Array  # (H, W, C), estimate of the last evaluation
@@ -98,34 +93,6 @@ class AncestralInfo(NamedTuple):
     angle_likelihood: jax.Array  # (), between successive likelihood gradients; NaN at the first
     angle_denoising: jax.Array  # (), between successive denoising directions; NaN at the first
     choice: Any  # diagnostics of the choice, e.g. a `CandidateInfo` of `best_of`
-
-
-def noise_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
-    """x_T ~ N(0, I)."""
-    return jax.random.normal(key, degradation.image_shape)
-
-
-def aligned_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
-    """x_T = sqrt(abar_T) U(y) + sqrt(1 - abar_T) n: the measurement's low frequencies under the usual noise.
-
-    U repeats pixels where y is a smaller image and is the identity where it has the image's shape; where y is no image
-    (Fourier amplitudes), the start is plain noise.
-
-    References:
-      Wu et al., Diffusion Posterior Proximal Sampling for Image Restoration, ACM MM 2024 (arXiv 2402.16907), aligned
-      initialisation.
-    """
-    noise = jax.random.normal(key, degradation.image_shape)
-    upsampled = upsample(degradation, y)
-    return noise if upsampled is None else jnp.sqrt(abar) * upsampled + jnp.sqrt(1.0 - jnp.asarray(abar)) * noise
-
-
-def upsample(degradation: Degradation, y: jax.Array) -> jax.Array | None:
-    """The measurement as an image, its pixels repeated; None where it is no image."""
-    height, width, channels = degradation.image_shape
-    if y.ndim != 3 or height % y.shape[0] or width % y.shape[1] or y.shape[2] not in (1, channels):
-        return None
-    return jnp.broadcast_to(y.repeat(height // y.shape[0], 0).repeat(width // y.shape[1], 1), degradation.image_shape)
 
 
 def single_draw(

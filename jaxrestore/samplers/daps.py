@@ -67,8 +67,8 @@ def daps(
       num_steps: Noise levels, at least 2. Published 200, and 100.
       ode_steps: Network evaluations at each level. Published 5.
       langevin_steps: At each level; they cost an evaluation of the operator each. Published 100.
-      learning_rate: Step size of the Langevin steps, positive; published 1e-4, and 5e-5 for phase retrieval. Stable below
-        2 tau^2 / ||A||^2. May be traced.
+      learning_rate: Step size of the Langevin steps, positive; published 1e-4, and 5e-5 for phase retrieval. Stable
+        below 2 tau^2 / ||A||^2. May be traced.
       lr_min_ratio: The learning rate falls linearly towards this share of itself, in [0, 1]. May be traced.
       tau: Noise that the measurement is taken to have, positive; published 0.01 whatever it was. May be traced.
       sigma_max: First noise level.

@@ -14,12 +14,11 @@ from jaxrestore.samplers.ancestral import (
     Choice,
     ReverseStep,
     Selection,
-    aligned_start,
     ancestral,
     guided,
-    noise_start,
 )
 from jaxrestore.samplers.dps import residual_norm
+from jaxrestore.samplers.starts import aligned_start, noise_start
 
 
 class CandidateInfo(NamedTuple):

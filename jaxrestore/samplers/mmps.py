@@ -7,6 +7,7 @@ from jax.scipy.sparse.linalg import cg
 from jaxrestore import _checks, schedules
 from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
+from jaxrestore.operators.linearised import linearise
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ancestral, guided
 from jaxrestore.samplers.likelihood import (
@@ -39,20 +40,18 @@ def moment_matching(solver_steps: int = 1, noise_std: jax.typing.ArrayLike | Non
         estimate: Estimate, x: jax.Array, level: Level, degradation: Degradation, y: jax.Array
     ) -> LikelihoodGradient:
         x0, back, aux = jax.vjp(estimate, x, has_aux=True)
-        measured, adjoint = jax.vjp(degradation.operator, x0)
-        # Not `jax.linearize`: an operator with a reverse-mode rule of its own has no forward mode.
-        transposed = jax.linear_transpose(adjoint, measured)
+        measured, forward, adjoint = linearise(degradation.operator, x0)
         # x = signal (x0 + sigma n), so the Jacobian with respect to x0 + sigma n is signal times that of x.
         scale = level.signal * jnp.square(level.sigma)
         variance = noise_variance(degradation, noise_std)
 
         def covariance(v: jax.Array) -> jax.Array:
-            (pulled,) = back(adjoint(v)[0])
-            return variance * v + scale * transposed((pulled,))[0]
+            (pulled,) = back(adjoint(v))
+            return variance * v + scale * forward(pulled)
 
         residual = y - measured
         solution, _ = cg(covariance, residual, tol=1e-6, maxiter=solver_steps)
-        (gradient,) = back(-adjoint(solution)[0])
+        (gradient,) = back(-adjoint(solution))
         return LikelihoodGradient(gradient, safe_norm(residual), x0, aux)
 
     return likelihood

@@ -12,7 +12,8 @@ from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import pseudo_inverse
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler
-from jaxrestore.samplers.ancestral import table_at, upsample
+from jaxrestore.samplers.ancestral import table_at
+from jaxrestore.samplers.starts import upsample
 
 
 class REDDiffState(NamedTuple):

@@ -12,6 +12,7 @@ from jaxrestore.samplers._angles import angle
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.likelihood import Estimate, Level, Likelihood, LikelihoodGradient
 from jaxrestore.samplers.momentum import AdaptiveDirectionalMomentumState, adaptive_directional_momentum
+from jaxrestore.samplers.starts import FirstImage
 
 
 class SPGDState(NamedTuple):
@@ -66,6 +67,7 @@ def spgd(
     sigma_max: float = 100.0,
     sigma_min: float = 0.1,
     likelihood: Likelihood = squared_residual,
+    start: FirstImage | None = None,
 ) -> Sampler:
     """Stabilized progressive gradient diffusion.
 
@@ -84,6 +86,7 @@ def spgd(
         the smoothed gradient and then steps with the raw one). May be traced.
       sigma_max: First noise level.
       sigma_min: Last noise level. Published 0.1.
+      start: The image to which the first noise is added; published none.
       likelihood: What to take the gradient of; published ||A(D(x, sigma)) - y||^2. The learning rate is in its units.
 
     Returns:
@@ -112,6 +115,7 @@ def spgd(
         key_start, key_steps = jax.random.split(key)
         x = float(sigmas[0]) * jax.random.normal(key_start, degradation.image_shape)
         zeros = jnp.zeros_like(x)
+        x = x if start is None else x + start(degradation, y)
         return SPGDState(x, zeros, zeros, zeros, jnp.int32(0), key_steps)
 
     def step(state: SPGDState, prior: Prior, degradation: Degradation, y: jax.Array) -> tuple[SPGDState, SPGDInfo]:

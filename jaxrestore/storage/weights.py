@@ -1,7 +1,8 @@
 """Weights on disk: a folder with an Orbax checkpoint and a JSON file that says what it holds.
 
 A folder has `KIND.json` (format, version, description, checksum) and `params/` (Orbax), where KIND is "prior", "blur",
-"lpips" or "inception". It is written under a temporary name and renamed when complete, so a folder that exists is whole.
+"lpips" or "inception". It is written under a temporary name and renamed when complete, so a folder that exists is
+whole.
 """
 
 import hashlib

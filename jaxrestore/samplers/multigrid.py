@@ -1,0 +1,85 @@
+"""Coarse to fine: the first, noisiest levels of a sampler on a reduced picture."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+
+from jaxrestore import _checks
+from jaxrestore.degradation import Degradation
+from jaxrestore.noise import GaussianNoise, NoNoise
+from jaxrestore.operators import Operator
+from jaxrestore.operators.enlarged import Enlarged, enlarge, enlargement_error
+from jaxrestore.priors._base import Prior
+from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers.starts import FirstImage
+
+
+def coarse_degradation(degradation: Degradation, factor: int) -> Degradation:
+    """The degradation as an image on a coarser grid has it.
+
+    What enlargement cannot express of an image (see `enlargement_error`) counts as further noise of the measurement.
+    Noise that is not Gaussian stays as it is.
+    """
+    operator, noise = degradation.operator, degradation.noise
+    if isinstance(noise, GaussianNoise | NoNoise):
+        std = noise.std if isinstance(noise, GaussianNoise) else 0.0
+        noise = GaussianNoise(jnp.hypot(jnp.asarray(std, jnp.float32), enlargement_error(operator, factor)))
+    # To the type checker whether it is linear is a fact of the class; here it is one of the operator inside.
+    return Degradation(cast(Operator, Enlarged(operator, factor)), noise)
+
+
+def coarse_to_fine(coarse: Sampler, fine: Callable[[FirstImage], Sampler], *, factor: int = 2) -> Sampler:
+    """A sampler that begins on a reduced picture, where an evaluation of the prior costs a `factor`^2-th.
+
+    At high noise levels a picture shows nothing fine, so the coarse sampler does them; its answer is enlarged, noise is
+    added anew, and the fine sampler goes on. The coarse one may be coarse to fine itself. For priors that denoise any
+    size, with any operator: the coarse sampler sees the operator behind a bilinear enlargement.
+
+    Args:
+      coarse: Its last noise level is about the fine sampler's first.
+      fine: From the image to start with, as a function of degradation and measurement, to the sampler that goes on from
+        there: `lambda start: jr.spgd(..., start=start)`, or for ancestral samplers on a schedule that begins at less
+        noise `lambda start: samplers.ancestral(..., start=samplers.image_start(start))`.
+      factor: Between the two grids, at least 2.
+
+    Returns:
+      A sampler with the state, the diagnostics and the number of steps of the fine one. Its `init` runs the coarse one.
+
+    Raises:
+      ValueError: If `factor` is below 2.
+
+    Warns:
+      UserWarning: When sampling, if the prior knows one size only: its answers on a reduced picture are not to be
+        trusted.
+
+    References:
+      Dynamic resolution in posterior sampling: SubDAPS++ (arXiv 2605.14267), with networks tuned for it.
+
+    Example:
+      >>> coarse = jr.pspgd(evaluations=6, sigma_max=5.0, sigma_min=0.5)
+      >>> sampler = jr.coarse_to_fine(coarse, lambda start: jr.pspgd(evaluations=6, sigma_max=0.6, start=start))
+      >>> sampler.num_steps
+      3
+    """
+    _checks.at_least("factor", factor, 2)
+
+    def blank(degradation: Degradation, y: jax.Array) -> jax.Array:
+        return jnp.zeros(degradation.image_shape)
+
+    def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> Any:
+        if not getattr(prior, "any_size", True):
+            warnings.warn(
+                "the prior knows pictures of one size only, and is now asked about smaller ones; its answers there are "
+                "not to be trusted. Take a sampler that stays on one grid",
+                stacklevel=2,
+            )
+        key_coarse, key_fine = jax.random.split(key)
+        image = coarse.sample(key_coarse, prior, coarse_degradation(degradation, factor), y).image
+        image = enlarge(image, degradation.image_shape, factor)
+        return fine(lambda degradation, y: image).init(key_fine, prior, degradation, y)
+
+    going_on = fine(blank)
+    return Sampler(init, going_on.step, going_on.num_steps)

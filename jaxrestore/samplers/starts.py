@@ -1,0 +1,60 @@
+"""Where samplers start from."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+
+from jaxrestore.degradation import Degradation
+
+FirstImage = Callable[[Degradation, jax.Array], jax.Array]  # (degradation, y) -> (H, W, C), which noise is added to
+
+
+class Start(Protocol):
+    """x_T of a DDPM process whose noisiest level is abar."""
+
+    def __call__(
+        self, key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike, /
+    ) -> jax.Array: ...
+
+
+def noise_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
+    """x_T ~ N(0, I)."""
+    return jax.random.normal(key, degradation.image_shape)
+
+
+def aligned_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
+    """x_T = sqrt(abar_T) U(y) + sqrt(1 - abar_T) n: the measurement's low frequencies under the usual noise.
+
+    U repeats pixels where y is a smaller image and is the identity where it has the image's shape; where y is no image
+    (Fourier amplitudes), the start is plain noise.
+
+    References:
+      Wu et al., Diffusion Posterior Proximal Sampling for Image Restoration, ACM MM 2024 (arXiv 2402.16907), aligned
+      initialisation.
+    """
+    noise = jax.random.normal(key, degradation.image_shape)
+    upsampled = upsample(degradation, y)
+    return noise if upsampled is None else jnp.sqrt(abar) * upsampled + jnp.sqrt(1.0 - jnp.asarray(abar)) * noise
+
+
+def image_start(image: FirstImage) -> Start:
+    """x_T = sqrt(abar_T) x + sqrt(1 - abar_T) n: an image under the noise of the first level.
+
+    For schedules that begin where the image still shows through, such as the rest of a run that began elsewhere.
+    """
+
+    def start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
+        noise = jax.random.normal(key, degradation.image_shape)
+        return jnp.sqrt(abar) * image(degradation, y) + jnp.sqrt(1.0 - jnp.asarray(abar)) * noise
+
+    return start
+
+
+def upsample(degradation: Degradation, y: jax.Array) -> jax.Array | None:
+    """The measurement as an image, its pixels repeated; None where it is no image."""
+    height, width, channels = degradation.image_shape
+    if y.ndim != 3 or height % y.shape[0] or width % y.shape[1] or y.shape[2] not in (1, channels):
+        return None
+    return jnp.broadcast_to(y.repeat(height // y.shape[0], 0).repeat(width // y.shape[1], 1), degradation.image_shape)

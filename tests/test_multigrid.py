@@ -1,0 +1,127 @@
+"""Coarse to fine: operators behind an enlargement, and samplers that go on from a smaller picture."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import isotropic, network, smallest_network
+from hypothesis import given
+from hypothesis import strategies as st
+
+import jaxrestore as jr
+from jaxrestore import images, operators, samplers
+from jaxrestore.cli.demo import PHOTOGRAPH
+from jaxrestore.operators.enlarged import enlarge, enlargement_error, reduce
+from jaxrestore.samplers.multigrid import coarse_degradation
+
+KEY = jax.random.key(0)
+SHAPE = (16, 12, 3)
+FINE = jr.Degradation(operators.GaussianBlur(SHAPE, 5, 1.0), jr.GaussianNoise(0.05))
+Y = FINE.measure(KEY, 0.3 * jax.random.normal(jax.random.key(1), SHAPE))
+
+
+class TestEnlarged:
+    @given(st.integers(5, 20), st.integers(5, 20), st.integers(1, 4))
+    def test_any_sides_and_factors_go_together(self, height, width, factor):
+        coarse = operators.Enlarged(operators.Denoising((height, width, 3)), factor)
+        assert coarse.image_shape == (-(-height // factor), -(-width // factor), 3)
+        assert coarse(jnp.zeros(coarse.image_shape)).shape == (height, width, 3)
+        flat = jnp.full(coarse.image_shape, 0.3)
+        np.testing.assert_allclose(coarse(flat), 0.3, atol=1e-6)
+        np.testing.assert_allclose(reduce(coarse(flat), factor), flat, atol=1e-6)
+
+    def test_factor_one_changes_nothing(self):
+        x = jax.random.normal(KEY, SHAPE)
+        np.testing.assert_allclose(operators.Enlarged(FINE.operator, 1)(x), FINE.operator(x), atol=1e-6)
+
+    def test_a_ramp_is_enlarged_to_a_ramp(self):
+        ramp = jnp.broadcast_to(jnp.arange(8.0)[:, None, None], (8, 4, 1))
+        fine = enlarge(ramp, (16, 8, 1), 2)
+        np.testing.assert_allclose(jnp.diff(fine[1:-1], axis=0), 0.5, atol=1e-5)
+
+    def test_the_typical_error_is_about_that_of_a_photograph(self):
+        photograph = jnp.asarray(images.load(PHOTOGRAPH))[:256, :256]
+        for operator in (operators.Denoising(photograph.shape), operators.GaussianBlur(photograph.shape)):
+            for factor in (2, 4):
+                coarse = enlarge(reduce(photograph, factor), photograph.shape, factor)
+                real = float(jnp.sqrt(jnp.mean((operator(photograph) - operator(coarse)) ** 2)))
+                assert 0.4 * real < float(enlargement_error(operator, factor)) < 2.5 * real
+
+    def test_pixels_under_a_mask_do_not_make_the_error_smaller(self):
+        shape = (64, 64, 3)
+        whole = enlargement_error(operators.Denoising(shape), 2)
+        masked = enlargement_error(operators.Inpainting(operators.random_mask(KEY, shape, 0.8)), 2)
+        np.testing.assert_allclose(masked, whole, rtol=0.1)
+
+
+def pair(start=None):
+    return jr.pspgd(evaluations=4, sigma_max=0.6, start=start)
+
+
+COARSE = jr.pspgd(evaluations=4, sigma_max=5.0, sigma_min=0.5)
+AGAIN = jr.coarse_to_fine(COARSE, pair)
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return smallest_network()  # which denoises any size
+
+
+def test_it_is_the_coarse_run_enlarged_and_the_fine_run_from_there(prior):
+    key_coarse, key_fine = jax.random.split(KEY)
+    image = COARSE.sample(key_coarse, prior, coarse_degradation(FINE, 2), Y).image
+    assert image.shape == (8, 6, 3)
+    expected = pair(lambda degradation, y: enlarge(image, SHAPE, 2)).sample(key_fine, prior, FINE, Y)
+    result = jax.jit(AGAIN.sample)(KEY, prior, FINE, Y)
+    np.testing.assert_allclose(result.image, expected.image, atol=1e-4)
+    assert result.info.residual.shape == (AGAIN.num_steps,)
+
+
+def test_batches_and_several_grids(prior):
+    three = jr.coarse_to_fine(jr.coarse_to_fine(COARSE, pair), pair)
+    for sampler in (AGAIN, three):
+        many = jr.restore(sampler, prior, FINE, jnp.stack([Y, -Y]), key=KEY)
+        key = jax.random.fold_in(jax.random.fold_in(KEY, 1), 0)
+        np.testing.assert_allclose(many[1], sampler.sample(key, prior, FINE, -Y).image, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["high_dynamic_range", "phase_retrieval", "inpainting_random", "jpeg"])
+def test_any_operator_goes_with_it(name, prior):
+    degradation = jr.task(name, image_shape=(16, 16, 3), noise_std=0.05).degradation
+    y = degradation.measure(KEY, jnp.zeros((16, 16, 3)))
+    image = jax.jit(AGAIN.sample)(KEY, prior, degradation, y).image
+    assert image.shape == (16, 16, 3)
+    assert np.isfinite(image).all()
+
+
+def test_ancestral_samplers_go_on_from_the_middle_of_a_schedule(prior):
+    schedule = jr.schedules.ddpm(20)
+    rest = jr.schedules.DDPMSchedule(schedule.timesteps[:10], schedule.betas[:10])
+
+    def fine(start):
+        return samplers.ancestral(samplers.proximal_process(rest), start=samplers.image_start(start))
+
+    sampler = jr.coarse_to_fine(COARSE, fine)
+    assert sampler.num_steps == 10
+    assert np.isfinite(jax.jit(sampler.sample)(KEY, prior, FINE, Y).image).all()
+
+
+def test_what_enlargement_cannot_express_is_noise():
+    coarse = coarse_degradation(FINE, 2)
+    error = enlargement_error(FINE.operator, 2)
+    np.testing.assert_allclose(coarse.noise.std, np.hypot(0.05, error), rtol=1e-5)
+    poisson = jr.Degradation(FINE.operator, jr.PoissonNoise(1.0))
+    assert coarse_degradation(poisson, 2).noise is poisson.noise
+
+
+def test_a_prior_of_one_size_is_warned_of():
+    attending = network("edm", attention_resolutions=(2,), num_head_channels=16)
+    with pytest.warns(UserWarning, match="knows pictures of one size only"):
+        AGAIN.init(KEY, attending, FINE, Y)
+    with pytest.raises(ValueError, match="x has shape"):
+        AGAIN.init(KEY, isotropic(SHAPE), FINE, Y)
+
+
+def test_a_factor_below_two_is_refused():
+    with pytest.raises(ValueError, match="factor is 1, expected at least 2"):
+        jr.coarse_to_fine(COARSE, pair, factor=1)
