@@ -182,10 +182,10 @@ def _inception(target) -> None:
 
 def _read(target: Target, container: str | None) -> Arrays:
     """The weights of the source, with what was chosen printed."""
-    found = read_weights(target.source, container=container)
-    if found.choice:
-        click.echo(found.choice)
-    return found.state
+    weights = read_weights(target.source, container=container)
+    if weights.choice:
+        click.echo(weights.choice)
+    return weights.state
 
 
 def _write_prior(converted: Converted, target: Target, reference: verify.Reference | None) -> None:

@@ -209,10 +209,10 @@ def _unwrap(state: Arrays, beginning: str, where: str) -> tuple[Arrays, list[str
 def _wrapper(state: Arrays, where: str) -> str:
     """The beginning that the weights' names have in common, if it is a wrapper's: "module." or the like."""
     firsts = {name.partition(".")[0] for name, value in state.items() if "." in name and _is_weight(value)}
-    found = [name for name in firsts if is_average(name)] or [name for name in _WRAPPERS if name in firsts]
-    if len(found) > 1:
-        raise ConversionError(f"{where} has weights of {', '.join(sorted(found))}; choose with --container")
-    return f"{found[0]}." if found else ""
+    wrappers = [name for name in firsts if is_average(name)] or [name for name in _WRAPPERS if name in firsts]
+    if len(wrappers) > 1:
+        raise ConversionError(f"{where} has weights of {', '.join(sorted(wrappers))}; choose with --container")
+    return f"{wrappers[0]}." if wrappers else ""
 
 
 def _restore_dots(taken: Arrays, state: Arrays, where: str) -> Arrays:
@@ -223,7 +223,7 @@ def _restore_dots(taken: Arrays, state: Arrays, where: str) -> Arrays:
     raw = [name.removeprefix("model.") for name in state if name.startswith("model.")]
     if not raw:
         return taken
-    found = {name: taken[name.replace(".", "")] for name in raw if name.replace(".", "") in taken}
-    if not set(weights) <= {name.replace(".", "") for name in found}:
+    dotted = {name: taken[name.replace(".", "")] for name in raw if name.replace(".", "") in taken}
+    if not set(weights) <= {name.replace(".", "") for name in dotted}:
         raise ConversionError(f"{where} has a moving average whose names are not those of the weights under 'model.'")
-    return found
+    return dotted

@@ -61,10 +61,10 @@ def _find(source: pathlib.Path, network: str) -> pathlib.Path | bytes:
     """The checkpoint inside a folder or an archive; archives are read, never unpacked."""
     name = _FILES[network]
     if source.is_dir():
-        found = sorted(source.rglob(name))
-        if not found:
+        candidates = sorted(source.rglob(name))
+        if not candidates:
             raise ConversionError(f"{source} has no {name}")
-        return found[0]
+        return candidates[0]
     if source.suffix == ".ckpt":
         return source
     try:

@@ -105,11 +105,11 @@ def _schedulers(unet: pathlib.Path) -> dict[pathlib.Path, dict[str, Any]]:
             f"{latent[0]} shows that the network works on latent variables: it is no prior of pictures"
         )
     places = [root / file for root in roots for file in ("scheduler_config.json", "scheduler/scheduler_config.json")]
-    found = {place: read_json(place) for place in places if place.is_file()}
+    descriptions = {place: read_json(place) for place in places if place.is_file()}
     for index in (root / "model_index.json" for root in roots):
-        if not found and index.is_file() and isinstance(kind := read_json(index).get("scheduler"), list):
-            found[index] = {"_class_name": kind[-1]}  # the folder of the scheduler itself was not downloaded
-    return found
+        if not descriptions and index.is_file() and isinstance(kind := read_json(index).get("scheduler"), list):
+            descriptions[index] = {"_class_name": kind[-1]}  # the folder of the scheduler itself was not downloaded
+    return descriptions
 
 
 def _noise_schedule(scheduler: Mapping[str, Any], where: str) -> str:

@@ -9,6 +9,7 @@ from conftest import DATA, smallest_network
 
 import jaxrestore as jr
 from convert_weights import bkse
+from jaxrestore import cli
 from jaxrestore.metrics.perceptual import lpips_shapes, save_lpips
 from jaxrestore.operators.neural_blur import save_nonlinear_blur
 
@@ -51,3 +52,27 @@ def test_the_converters_snippet_runs(tmp_path, monkeypatch, adm_tiny):
 def test_pictures_and_pages_exist():
     for target in re.findall(r"\]\(([^)h#][^)]*)\)", README.read_text()):
         assert (README.parent / target).is_file(), target
+
+
+COMMAND = re.compile(r"(?:python -m (benchmarks|convert_weights)(?:\.(\w+))?|jaxrestore (\w+))(?= |`|$)", re.MULTILINE)
+PAGES = ("README.md", "benchmarks/README.md", "convert_weights/README.md")
+
+
+def named_commands(page):
+    """Modules of the benchmarks, the converters, and sub-commands, that a page's commands start."""
+    text = (README.parent / page).read_text()
+    code = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL) + re.findall(r"`([^`\n]+)`", text))
+    return {match.groups() for match in COMMAND.finditer(code)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_is_one_that_tests_start(page):
+    """The tests of the command line and of the benchmarks start each of theirs once, and fail for a newcomer."""
+    benchmarks = {path.stem for path in (README.parent / "benchmarks").glob("[!_]*.py")}
+    commands = named_commands(page)
+    assert commands
+    for package, module, subcommand in commands:
+        if subcommand:
+            assert subcommand in cli._COMMANDS, subcommand
+        elif package == "benchmarks":
+            assert module is None or module in benchmarks, module

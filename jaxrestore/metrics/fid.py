@@ -107,8 +107,8 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
     if values[0] < -1e-3 * abs(values[-1]):
         raise ValueError(f"a covariance has the eigenvalue {values[0]:g}, expected none below 0; measure it again")
-    kept = values > len(values) * np.finfo(np.float64).eps * abs(values[-1])
-    return vectors[:, kept] * np.sqrt(values[kept])
+    positive = values > len(values) * np.finfo(np.float64).eps * abs(values[-1])
+    return vectors[:, positive] * np.sqrt(values[positive])
 
 
 def fid(
