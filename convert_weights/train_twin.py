@@ -66,34 +66,61 @@ _DEFAULT = TrainingConfig()
 @click.option(
     "--run", "folder", required=True, type=_FOLDER, help="Folder for checkpoint, log and prior; a run there goes on."
 )
-@click.option("--minutes", required=True, type=click.FloatRange(0), help="Of this session; 0 only writes the prior.")
-@click.option("--decay-minutes", default=0.0, type=click.FloatRange(0), help="At its end: the rate falls to zero.")
+@click.option(
+    "--minutes", required=True, type=click.FloatRange(0), help="Length of this session; 0 only writes the prior."
+)
+@click.option(
+    "--decay-minutes",
+    default=0.0,
+    type=click.FloatRange(0),
+    help="Length of the session's last part, in which the rate falls to zero.",
+)
 @click.option("--start", help="Begin a new run from this prior, with its network: a bundled one's name, or a folder.")
-@click.option("--model-channels", type=click.IntRange(1), help="Of the network.  [default: the start's, else photo's]")
-@click.option("--channel-mult", type=_Numbers(), help="Multiples of these, by level, e.g. 1,2,3.  [default: the same]")
+@click.option(
+    "--model-channels",
+    type=click.IntRange(1),
+    help="Channels of the network's first level.  [default: the start's, else photo's]",
+)
+@click.option(
+    "--channel-mult",
+    type=_Numbers(),
+    help="Channels of each level as multiples of these, e.g. 1,2,3.  [default: the same]",
+)
 @click.option("--num-res-blocks", type=click.IntRange(1), help="Residual blocks a level.  [default: the same]")
-@click.option("--patch-size", type=click.IntRange(1), help="Of space-to-depth at the input.  [default: the same]")
-@click.option("--resampling", type=click.Choice(list(_RESAMPLING)), help="Between levels.  [default: the same]")
+@click.option(
+    "--patch-size",
+    type=click.IntRange(1),
+    help="Side of the patches that become channels at the input.  [default: the same]",
+)
+@click.option(
+    "--resampling", type=click.Choice(list(_RESAMPLING)), help="What lies between levels.  [default: the same]"
+)
 @click.option("--crop-size", default=_DEFAULT.crop_size, type=click.IntRange(1), help="Pixels a side.")
 @click.option("--batch-size", default=_DEFAULT.batch_size, type=click.IntRange(1), help="Crops a step.")
-@click.option("--scales", default=_DEFAULT.scales, type=_Numbers(), help="At which photographs are shown.")
+@click.option("--scales", default=_DEFAULT.scales, type=_Numbers(), help="Scales at which photographs are shown.")
 @click.option("--favour-large", is_flag=True, help="Draw a photograph in proportion to its side.")
-@click.option("--learning-rate", default=_DEFAULT.learning_rate, type=_POSITIVE, help="At its peak.")
-@click.option("--warmup-steps", default=_DEFAULT.warmup_steps, type=click.IntRange(0), help="In which it rises there.")
+@click.option(
+    "--learning-rate", default=_DEFAULT.learning_rate, type=_POSITIVE, help="Learning rate after the warm-up."
+)
+@click.option(
+    "--warmup-steps", default=_DEFAULT.warmup_steps, type=click.IntRange(0), help="Steps in which the rate rises."
+)
 @click.option(
     "--ema-decay",
     "decays",
     default=(0.999, 0.9997),
     multiple=True,
     type=click.FloatRange(0, 1, max_open=True),
-    help="Of a moving average. May be given several times.",
+    help="Decay of a moving average; may be given several times.",
 )
-@click.option("--seed", default=_DEFAULT.seed, help="Of the first parameters, crops, noise levels and noise.")
+@click.option(
+    "--seed", default=_DEFAULT.seed, help="Seed of the first parameters, the crops, the noise levels and the noise."
+)
 @click.option(
     "--dtype",
     default="bfloat16",
     type=click.Choice(["bfloat16", "float32"]),
-    help="Of convolutions. float32 where the processor has no bfloat16 instructions.",
+    help="What convolutions compute in: float32 where the processor has no bfloat16 instructions.",
 )
 @click.option(
     "--threads", type=click.IntRange(1), help="1 where others use the cores too.  [default: PyTorch's choice]"

@@ -8,7 +8,6 @@ checkpoint with batches that are functions of seed and step, as if there had bee
 import concurrent.futures
 import copy
 import dataclasses
-import functools
 import json
 import math
 import os
@@ -131,15 +130,12 @@ def restore_run(run: Run, file: pathlib.Path) -> None:
 def make_batch(photographs: Photographs, config: TrainingConfig, step: int) -> Batch:
     """The crops of a step, with the noise levels and the noise that `jaxrestore.training` draws for it."""
     crops = photographs.batch(config.seed, step, config.batch_size)
-    sigma, noise = _draw(jax.random.fold_in(jax.random.key(config.seed + 1), step), config, crops.shape)
+    sigma, noise = _draw_noise(jax.random.fold_in(jax.random.key(config.seed + 1), step), crops.shape, config)
     clean = torch.from_numpy(crops).float() / 127.5 - 1.0
     return clean, torch.from_numpy(np.array(sigma)), torch.from_numpy(np.array(noise))
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _draw(key: jax.Array, config: TrainingConfig, shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    key_sigma, key_noise = jax.random.split(key)
-    return training.sample_sigmas(key_sigma, config), jax.random.normal(key_noise, shape)
+_draw_noise = jax.jit(training.draw_noise, static_argnums=(1, 2))
 
 
 def update(run: Run, network: torch.nn.Module, batch: Batch, rate: float, clip_norm: float) -> float:

@@ -56,7 +56,8 @@ def restore_batches(
       key: Source of all random draws.
       batch_size: Samples on the device at a time; memory grows with it.
       num_samples: Posterior samples for each image.
-      batched_degradation: The degradation's arrays have a leading axis N: each image has its own mask or kernel.
+      batched_degradation: The degradation's arrays have a leading axis N: each image has its own mask or kernel. Scalars,
+        such as the strength of the noise, may have one too, or are shared by all images.
       indices: (N,), replaces the images' own positions as the i of their keys: a part of a collection then gives what
         the whole would.
       mesh: Devices of this process over which batches are spread, e.g. `jaxrestore.parallel.batch_mesh()`; `batch_size`
@@ -97,16 +98,15 @@ def restore_batches(
             )
             if mesh is not None:
                 keys, y = parallel.split_batch((keys, y), mesh)
-                local = parallel.split_batch(local, mesh) if batched_degradation else local
-            axis = 0 if batched_degradation else None
-            results = _run(sampler, keys, prior, local, y, axis, len(job), mesh, advance_bar)
+                local = _split(local, mesh) if batched_degradation else local
+            results = _run(sampler, keys, prior, local, y, batched_degradation, len(job), mesh, advance_bar)
             x, residual, diverged = (np.asarray(a)[: len(job)] for a in results)
             yield Batch(job[:, 0], job[:, 1], job[:, 1] == num_samples - 1, x, residual, diverged)
 
 
 def _check_measurements(ys: Any, degradation: Degradation, batched: bool) -> None:
     """Raise unless `ys` is a stack of finite measurements of the degradation."""
-    if batched and any(len(a) != len(ys) for a in jax.tree.leaves(degradation)):
+    if batched and any(jnp.shape(a)[:1] not in ((), (len(ys),)) for a in jax.tree.leaves(degradation)):
         raise ValueError(f"the degradation's arrays need a leading axis of {len(ys)}, one entry for each measurement")
     shape = first_degradation(degradation, batched=batched).measurement_shape
     if not hasattr(ys, "shape") or len(ys.shape) != len(shape) + 1:
@@ -127,13 +127,13 @@ def _run(
     prior: Prior,
     degradation: Degradation,
     y: jax.Array,
-    axis: int | None,
+    batched: bool,
     count: int,
     mesh: Mesh | None,
     advance_bar: Callable[[int], Any],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """One batch, of which the first `count` images are wanted, from its start to its end, in pieces."""
-    state = _start(sampler, axis, keys, prior, degradation, y)
+    state = _start(sampler, batched, keys, prior, degradation, y)
     diverged = jnp.full(len(y), -1, jnp.int32)
     if mesh is not None:
         # Zeros in the first state would lie whole on every device, and the loop be compiled once more for them.
@@ -144,30 +144,30 @@ def _run(
     while done < sampler.num_steps:
         steps = min(piece, sampler.num_steps - done)
         earlier = diverged
-        state, diverged = _advance(sampler, axis, state, diverged, prior, degradation, y, jnp.int32(steps))
+        state, diverged = _advance(sampler, batched, state, diverged, prior, degradation, y, jnp.int32(steps))
         done += steps
         # Look at the piece before, while this one runs: the device never waits for the host.
         if (np.asarray(earlier)[:count] >= 0).all():
             break
         advance_bar(done - steps - reported)
         reported = done - steps
-    residual = _residuals(axis, state.x, degradation, y)
+    residual = _residuals(batched, state.x, degradation, y)
     jax.block_until_ready(residual)
     advance_bar(sampler.num_steps - reported)
     return state.x, residual, diverged
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _start(sampler: Sampler, axis: int | None, keys, prior, degradation, y):
-    first = first_degradation(degradation, batched=axis == 0)
+def _start(sampler: Sampler, batched: bool, keys, prior, degradation, y):
+    first, axis = first_degradation(degradation, batched=batched), _axes(degradation, batched)
     axes = batch_axes(jax.eval_shape(sampler.init, keys[0], prior, first, y[0]))
     return jax.vmap(sampler.init, in_axes=(0, None, axis, 0), out_axes=axes)(keys, prior, degradation, y)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
-def _advance(sampler: Sampler, axis: int | None, state, diverged, prior, degradation, y, steps):
+def _advance(sampler: Sampler, batched: bool, state, diverged, prior, degradation, y, steps):
     """`steps` (traced: one program for all pieces) steps; `diverged` keeps the first with a value not finite."""
-    axes = batch_axes(state)
+    axes, axis = batch_axes(state), _axes(degradation, batched)
     step = jax.vmap(lambda *args: sampler.step(*args)[0], in_axes=(axes, None, axis, 0), out_axes=axes)
 
     def body(_, carry):
@@ -180,11 +180,11 @@ def _advance(sampler: Sampler, axis: int | None, state, diverged, prior, degrada
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _residuals(axis: int | None, x, degradation, y):
+def _residuals(batched: bool, x, degradation, y):
     def residual(x, degradation, y):
         return jnp.linalg.norm((degradation.operator(x) - y).ravel())
 
-    return jax.vmap(residual, in_axes=(0, axis, 0))(x, degradation, y)
+    return jax.vmap(residual, in_axes=(0, _axes(degradation, batched), 0))(x, degradation, y)
 
 
 def first_degradation(degradation: Degradation, *, batched: bool) -> Degradation:
@@ -193,4 +193,17 @@ def first_degradation(degradation: Degradation, *, batched: bool) -> Degradation
 
 
 def _take(degradation: Degradation, index: Any) -> Degradation:
-    return jax.tree.map(lambda a: a[index], degradation)
+    """The entries of some images; scalars are everybody's."""
+    return jax.tree.map(lambda a: a[index] if jnp.ndim(a) else a, degradation)
+
+
+def _axes(degradation: Degradation, batched: bool) -> Any:
+    """Vmap axes of a degradation."""
+    return jax.tree.map(lambda a: 0 if jnp.ndim(a) else None, degradation) if batched else None
+
+
+def _split(degradation: Degradation, mesh: Mesh) -> Degradation:
+    """Each image's entries on the device that has the image, scalars on all."""
+    return jax.tree.map(
+        lambda a: parallel.split_batch(a, mesh) if jnp.ndim(a) else parallel.replicate(a, mesh), degradation
+    )

@@ -98,6 +98,12 @@ def sample_sigmas(key: jax.Array, config: TrainingConfig) -> jax.Array:
     return jnp.clip(jnp.exp(log_sigma), config.sigma_min, config.sigma_max)
 
 
+def draw_noise(key: jax.Array, shape: tuple[int, ...], config: TrainingConfig) -> tuple[jax.Array, jax.Array]:
+    """Noise levels (N,) and standard normal noise (N, H, W, C) for a batch."""
+    key_sigma, key_noise = jax.random.split(key)
+    return sample_sigmas(key_sigma, config), jax.random.normal(key_noise, shape)
+
+
 def denoising_loss(params: Params, key: jax.Array, clean: jax.Array, config: TrainingConfig) -> jax.Array:
     """Mean squared error of the denoiser, weighted so that the network's own output has an error of order one.
 
@@ -110,10 +116,9 @@ def denoising_loss(params: Params, key: jax.Array, clean: jax.Array, config: Tra
     References:
       Karras et al. 2022, equation 8 (weight (sigma^2 + s^2) / (sigma s)^2); Ho et al. 2020 for "vp" (1 / sigma^2).
     """
-    key_sigma, key_noise = jax.random.split(key)
-    sigma = sample_sigmas(key_sigma, config)
+    sigma, noise = draw_noise(key, clean.shape, config)
     column = sigma[:, None, None, None]
-    noisy = clean + column * jax.random.normal(key_noise, clean.shape)
+    noisy = clean + column * noise
     denoised = denoise_batch(config.network, config.parametrization, params, noisy, sigma)
     weight = 1 / column**2 + (1 / SIGMA_DATA**2 if config.parametrization == "edm" else 0.0)
     return jnp.mean(weight * jnp.square(denoised - clean))

@@ -48,9 +48,12 @@ def test_the_best_sample_has_the_smallest_residual():
     np.testing.assert_allclose(best, samples[np.arange(5), chosen], atol=1e-4)
 
 
-def test_each_image_can_have_its_own_degradation():
+@pytest.mark.parametrize(
+    "std", [jnp.full(5, 0.05), jnp.float32(0.05), 0.05], ids=["one each", "one for all", "a float"]
+)
+def test_each_image_can_have_its_own_degradation(std):
     masks = jax.vmap(lambda k: jr.operators.random_mask(k, SHAPE, 0.5))(jax.random.split(KEY, 5))
-    degradation = jr.Degradation(jr.operators.Inpainting(masks), jr.GaussianNoise(jnp.full(5, 0.05)))
+    degradation = jr.Degradation(jr.operators.Inpainting(masks), jr.GaussianNoise(std))
     images = jr.restore(SAMPLER, PRIOR, degradation, YS, key=KEY, batched_degradation=True, batch_size=2)
     for i in (0, 4):
         single = jr.Degradation(jr.operators.Inpainting(masks[i]), jr.GaussianNoise(0.05))
