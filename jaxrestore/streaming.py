@@ -56,8 +56,8 @@ def restore_batches(
       key: Source of all random draws.
       batch_size: Samples on the device at a time; memory grows with it.
       num_samples: Posterior samples for each image.
-      batched_degradation: The degradation's arrays have a leading axis N: each image has its own mask or kernel. Scalars,
-        such as the strength of the noise, may have one too, or are shared by all images.
+      batched_degradation: The degradation's arrays have a leading axis N: each image has its own mask or kernel.
+        Scalars, such as the strength of the noise, may have one too, or are shared by all images.
       indices: (N,), replaces the images' own positions as the i of their keys: a part of a collection then gives what
         the whole would.
       mesh: Devices of this process over which batches are spread, e.g. `jaxrestore.parallel.batch_mesh()`; `batch_size`
