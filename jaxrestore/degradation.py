@@ -2,6 +2,7 @@
 
 import jax
 
+from jaxrestore import _checks
 from jaxrestore._pytree import pytree
 from jaxrestore.noise import Noise
 from jaxrestore.operators import Operator
@@ -9,10 +10,22 @@ from jaxrestore.operators import Operator
 
 @pytree
 class Degradation:
-    """y = noise(A(x)): what samplers invert."""
+    """y = noise(A(x)): what samplers invert.
+
+    Raises:
+      TypeError: If the operator is callable but no pytree, such as a plain function.
+    """
 
     operator: Operator
     noise: Noise
+
+    def __post_init__(self) -> None:
+        # Placeholders that JAX rebuilds pytrees with are not callable; all of them stand inside an operator that is one.
+        if callable(self.operator) and jax.tree_util.all_leaves([self.operator]):
+            raise _checks.InputTypeError(
+                f"operator is a {type(self.operator).__name__}, expected a pytree; make it of a function with "
+                "jaxrestore.operators.Linear or Nonlinear, or derive it from jaxrestore.operators.OperatorBase"
+            )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import inspect
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +38,19 @@ BLUR = {  # a small network of random weights
     name: 0.1 * jax.random.normal(jax.random.fold_in(KEY, i), shape.shape)
     for i, (name, shape) in enumerate(blur_shapes(4, 1, 1).items())
 }
+
+
+@flax.struct.dataclass
+class Vignette(operators.OperatorBase):
+    """A user's own operator with parameters of its own."""
+
+    gains: jax.Array
+    image_shape: tuple[int, int, int] = flax.struct.field(pytree_node=False)
+
+    def _apply(self, x):
+        return self.gains * x
+
+
 OPERATORS = {
     "SuperResolution": operators.SuperResolution(SHAPE, 2),
     "GaussianBlur": operators.GaussianBlur(SHAPE, 5, 1.0),
@@ -50,6 +64,18 @@ OPERATORS = {
     "Enlarged": operators.Enlarged(operators.Denoising((15, 16, 3)), 2),
     "LinearMap": operators.LinearMap.from_matrix(SHAPE, np.random.default_rng(0).standard_normal((50, 192)) / 14),
     "NonlinearBlur": operators.NonlinearBlur((128, 128, 3), BLUR, operators.random_blur_code(KEY, (128, 128, 3), BLUR)),
+    "Demosaicing": operators.Demosaicing(SHAPE),
+    "Convolution": operators.Convolution(SHAPE, operators.motion_kernel(KEY, 5, 0.5), "zero"),
+    "SpaceVaryingBlur": operators.SpaceVaryingBlur(
+        SHAPE,
+        jnp.stack([operators.motion_kernel(KEY, 5, share) for share in (0.1, 0.9)]),
+        jnp.stack([jnp.full((8, 8), share) for share in (0.3, 0.7)]),
+    ),
+    "Linear": operators.Linear(lambda x, code: (x * code).sum(-1), SHAPE, jax.random.normal(KEY, (8, 8, 1))),
+    "Nonlinear": operators.Nonlinear(lambda x, gain: jnp.tanh(gain * x), SHAPE, 2.0),
+    "OperatorBase": Vignette(jax.random.uniform(KEY, (8, 8, 1)), SHAPE),
+    "Composed": operators.SuperResolution(SHAPE, 2) @ operators.GaussianBlur(SHAPE, 5, 1.0),
+    "Stacked": operators.Stacked((operators.SuperResolution(SHAPE, 2), operators.PhaseRetrieval(SHAPE))),
 }
 NOISES = {"GaussianNoise": jr.GaussianNoise(0.1), "PoissonNoise": jr.PoissonNoise(1.0), "NoNoise": jr.NoNoise()}
 GRID = np.linspace(-1, 1, 21)

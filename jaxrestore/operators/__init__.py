@@ -1,12 +1,19 @@
 """Degradation operators: immutable pytrees called on one image (H, W, C)."""
 
 from jaxrestore.operators._base import Operator as Operator
+from jaxrestore.operators._base import OperatorBase as OperatorBase
 from jaxrestore.operators.blur import GaussianBlur as GaussianBlur
 from jaxrestore.operators.blur import MotionBlur as MotionBlur
 from jaxrestore.operators.blur import motion_kernel as motion_kernel
+from jaxrestore.operators.combined import Composed as Composed
+from jaxrestore.operators.combined import Stacked as Stacked
+from jaxrestore.operators.convolution import Convolution as Convolution
+from jaxrestore.operators.demosaicing import Demosaicing as Demosaicing
 from jaxrestore.operators.dense import LinearMap as LinearMap
 from jaxrestore.operators.enlarged import Enlarged as Enlarged
 from jaxrestore.operators.fourier import PhaseRetrieval as PhaseRetrieval
+from jaxrestore.operators.functions import Linear as Linear
+from jaxrestore.operators.functions import Nonlinear as Nonlinear
 from jaxrestore.operators.jpeg import JPEG as JPEG
 from jaxrestore.operators.masking import Inpainting as Inpainting
 from jaxrestore.operators.masking import box_mask as box_mask
@@ -18,6 +25,7 @@ from jaxrestore.operators.pointwise import Colorization as Colorization
 from jaxrestore.operators.pointwise import Denoising as Denoising
 from jaxrestore.operators.pointwise import HighDynamicRange as HighDynamicRange
 from jaxrestore.operators.resize import SuperResolution as SuperResolution
+from jaxrestore.operators.space_varying import SpaceVaryingBlur as SpaceVaryingBlur
 from jaxrestore.operators.spectral import SVD as SVD
 from jaxrestore.operators.spectral import likelihood_score as likelihood_score
 from jaxrestore.operators.spectral import proximal_step as proximal_step

@@ -45,9 +45,26 @@ def unmet(needs: Needs, operator: Operator) -> str | None:
 
 
 class OperatorBase:
-    """The argument check, the measurement's shape, and the adjoint of a linear operator by transposition.
+    """What operators inherit: the argument check, the measurement's shape, the adjoint by transposition, and `@`.
 
-    A subclass is a `flax.struct.dataclass` that sets `linear` and defines `image_shape` and `_apply`.
+    A subclass is a frozen dataclass registered as a pytree, e.g. by `flax.struct.dataclass`. It has `image_shape`, a
+    static field or a property, and defines `_apply(x)`, a JAX function of one image (H, W, C) that returns one array
+    of the image's dtype. One that is not linear sets the class variable `linear` to False; one that knows its singular
+    value decomposition has a method `svd()` that returns an `SVD`. What needs no parameters with names of their own is
+    simpler as a `Linear` or a `Nonlinear`.
+
+    Example:
+      >>> import flax
+      >>> @flax.struct.dataclass
+      ... class Vignette(jr.operators.OperatorBase):
+      ...     gains: jax.Array  # (H, W, 1)
+      ...     image_shape: tuple[int, int, int] = flax.struct.field(pytree_node=False)
+      ...
+      ...     def _apply(self, x):
+      ...         return self.gains * x
+      >>> lens = Vignette(jnp.full((8, 8, 1), 0.5), (8, 8, 3))
+      >>> jr.METHODS["ddnm"].refusal(lens) is None, lens.adjoint(lens(jnp.ones((8, 8, 3)))).shape
+      (True, (8, 8, 3))
     """
 
     linear: ClassVar[bool] = True
@@ -66,6 +83,12 @@ class OperatorBase:
     @property
     def measurement_shape(self) -> tuple[int, ...]:
         return jax.eval_shape(self._apply, self._image()).shape
+
+    def __matmul__(self, inner: Operator) -> "OperatorBase":
+        """`outer @ inner`: the image is measured by `inner`, and what it measures by `outer`."""
+        from jaxrestore.operators.combined import Composed  # it is an OperatorBase itself
+
+        return Composed(self, inner) if isinstance(inner, Operator) else NotImplemented
 
     def adjoint(self, y: jax.Array) -> jax.Array:
         """A* y, with <A x, y> = <x, A* y>, for one measurement.

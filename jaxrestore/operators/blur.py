@@ -12,7 +12,7 @@ from jaxrestore.operators._base import OperatorBase, set_shape
 from jaxrestore.operators.spectral import SVD, separable_svd
 
 
-def _check_reach(height: int, width: int, sizes: tuple[int, int]) -> None:
+def check_reach(height: int, width: int, sizes: tuple[int, int]) -> None:
     """Reflection needs more pixels than the kernel reaches beyond the border."""
     if sizes[0] // 2 >= height or sizes[1] // 2 >= width:
         raise ValueError(
@@ -53,7 +53,7 @@ class GaussianBlur(OperatorBase):
         _checks.positive("std", self.std)
         if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {self.kernel_size}, expected an odd number: an even kernel has no centre")
-        _check_reach(*self.image_shape[:2], (self.kernel_size, self.kernel_size))
+        check_reach(*self.image_shape[:2], (self.kernel_size, self.kernel_size))
 
     def svd(self) -> SVD:
         """The decomposition, made from those of the two axes."""
@@ -99,7 +99,7 @@ class MotionBlur(OperatorBase):
         if len(shape) != 2 or shape[0] % 2 == 0 or shape[1] % 2 == 0:
             raise ValueError(f"kernel has shape {shape}, expected (odd, odd), e.g. (61, 61)")
         height, width, _ = self.image_shape
-        _check_reach(height, width, (shape[0], shape[1]))
+        check_reach(height, width, (shape[0], shape[1]))
         down, right = shape[0] // 2, shape[1] // 2
         padded = jnp.pad(x, ((down, down), (right, right), (0, 0)), mode="reflect")
         # A circular correlation of the padded image: the first H x W outputs do not wrap.
