@@ -3,6 +3,7 @@
 import platform
 import sys
 import traceback
+import warnings
 
 import click
 import jax
@@ -25,6 +26,7 @@ def run(command: click.Command) -> None:
     Raises:
       SystemExit: If the command fails.
     """
+    warnings.showwarning = _warn
     try:
         command(standalone_mode=False)
     except click.ClickException as error:
@@ -47,6 +49,11 @@ def run(command: click.Command) -> None:
             err=True,
         )
         raise SystemExit(FAULT) from None
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as a line of its own, without the place in the code that Python would name."""
+    click.echo(f"warning: {message}", err=True)
 
 
 def _refuse(message: str) -> None:

@@ -20,7 +20,7 @@ class Degradation:
     noise: Noise
 
     def __post_init__(self) -> None:
-        # Placeholders that JAX rebuilds pytrees with are not callable; all of them stand inside an operator that is one.
+        # Placeholders that JAX rebuilds pytrees with are not callable, or stand inside an operator that is.
         if callable(self.operator) and jax.tree_util.all_leaves([self.operator]):
             raise _checks.InputTypeError(
                 f"operator is a {type(self.operator).__name__}, expected a pytree; make it of a function with "

@@ -1,61 +1,65 @@
-"""Pictures on disk and in memory: 8-bit files, and float32 arrays in [-1, 1]."""
+"""Pictures on disk and in memory: files of 8 or 16 bits, and float32 arrays in [-1, 1]."""
 
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from jaxrestore import _checks
-from jaxrestore.storage.files import replacing
+from jaxrestore.pictures.masks import load_kernel, load_mask
+from jaxrestore.pictures.picture import ImageError, Picture, from_levels, to_levels
+from jaxrestore.pictures.reading import read
+from jaxrestore.pictures.writing import SUFFIXES, encode
+from jaxrestore.storage.files import write_whole
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-
-
-class ImageError(ValueError):
-    """A picture cannot be read or written."""
+__all__ = (
+    "SUFFIXES",
+    "ImageError",
+    "Picture",
+    "centre",
+    "crop_to_multiple",
+    "find",
+    "from_uint8",
+    "load",
+    "load_kernel",
+    "load_mask",
+    "read",
+    "resize",
+    "save",
+    "to_uint8",
+    "write",
+)
 
 
 def from_uint8(pixels: np.ndarray) -> np.ndarray:
     """8-bit values 0 to 255 as float32 in [-1, 1]."""
     if pixels.dtype != np.uint8:
         raise _checks.InputTypeError(f"pixels has dtype {pixels.dtype}, expected uint8")
-    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+    return from_levels(pixels, 8)
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
     """Values in [-1, 1], clipped and rounded to 8 bits."""
-    return np.round((np.clip(np.asarray(image, np.float32), -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+    return to_levels(image, 8)
 
 
 def load(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a picture as RGB, turned as its camera asks, transparency laid on white.
+    """Read a picture as RGB in sRGB, turned as its camera asks, transparency laid on white.
+
+    `read` tells more of the file: its depth, transparency, resolution and texts.
 
     Returns:
       (H, W, 3), float32 in [-1, 1].
 
     Raises:
-      ImageError: If the file is missing or no picture.
+      ImageError: If the file is missing or no picture, or holds several frames or pages.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            picture = ImageOps.exif_transpose(picture)
-            if picture.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
-                raise ImageError(f"{path} has {picture.mode} pixels, expected 8 bits a channel; convert it first")
-            if picture.has_transparency_data:
-                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
-            return from_uint8(np.asarray(picture.convert("RGB")))
-    except FileNotFoundError:
-        raise ImageError(f"{path} does not exist") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path} cannot be read as a picture ({error})") from error
+    return read(path).on_white()
 
 
 def save(path: str | os.PathLike[str], image: np.ndarray, *, overwrite: bool = False) -> pathlib.Path:
-    """Write an image; the file appears whole or not at all.
+    """Write an image at 8 bits; the file appears whole or not at all.
 
     Args:
       path: The suffix chooses the format: PNG, JPEG (quality 95), WebP (lossless) or TIFF.
@@ -65,25 +69,57 @@ def save(path: str | os.PathLike[str], image: np.ndarray, *, overwrite: bool = F
     Raises:
       ImageError: If the suffix is unknown, or the array is no picture.
       FileExistsError: If the file exists and `overwrite` is False.
+      OSError: If there is no room for it.
     """
+    return _write(path, Picture(_pixels(image)), overwrite)
+
+
+def write(path: str | os.PathLike[str], image: np.ndarray, *, like: Picture, overwrite: bool = False) -> pathlib.Path:
+    """Write an image as the picture that it was made from is kept; the file appears whole or not at all.
+
+    Kept are, where the format has them: 16 bits (PNG and TIFF), one channel in place of three where `like` is grey,
+    transparency (enlarged or reduced to the image's size; JPEG shows it on white), resolution and texts.
+
+    Args:
+      path: As in `save`.
+      image: As in `save`.
+      like: What `read` returned; `dataclasses.replace(like, alpha=None)` leaves transparency out.
+      overwrite: Replace an existing file.
+
+    Raises:
+      ImageError, FileExistsError, OSError: As in `save`.
+    """
+    pixels = _pixels(image)
+    if like.mode == "grey":
+        pixels = pixels.mean(axis=2, keepdims=True)
+    alpha = like.alpha
+    if alpha is not None and alpha.shape[:2] != pixels.shape[:2]:
+        alpha = _resized(alpha[..., 0], pixels.shape)
+    picture = Picture(pixels, alpha, like.depth, like.mode, like.resolution, like.texts)
+    return _write(path, picture, overwrite)
+
+
+def _pixels(image: np.ndarray) -> np.ndarray:
+    if image.ndim != 3 or image.shape[2] not in (1, 3):
+        raise ImageError(f"image has shape {image.shape}, expected (H, W, 3) or (H, W, 1)")
+    return from_levels(image, 8) if image.dtype == np.uint8 else np.asarray(image, np.float32)
+
+
+def _resized(alpha: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Alpha (H, W) as (height, width, 1), in [0, 1]."""
     from PIL import Image
 
+    picture = Image.fromarray(alpha).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+    return np.clip(np.asarray(picture), 0.0, 1.0)[..., None]
+
+
+def _write(path: str | os.PathLike[str], picture: Picture, overwrite: bool) -> pathlib.Path:
     path = pathlib.Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise ImageError(f"{path.name} has suffix {path.suffix!r}, expected one of {', '.join(SUFFIXES)}")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another name or allow overwriting (--force)")
-    if image.ndim != 3 or image.shape[2] not in (1, 3):
-        raise ImageError(f"image has shape {image.shape}, expected (H, W, 3) or (H, W, 1)")
-    pixels = image if image.dtype == np.uint8 else to_uint8(image)
-    pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
-    options: dict[str, dict[str, Any]] = {
-        ".jpg": {"quality": 95, "subsampling": 0},
-        ".jpeg": {"quality": 95, "subsampling": 0},
-    }
-    options[".webp"] = {"lossless": True}
-    with replacing(path) as temporary:
-        Image.fromarray(pixels).save(temporary, **options.get(path.suffix.lower(), {}))
+    write_whole(path, encode(path.suffix.lower(), picture))
     return path
 
 

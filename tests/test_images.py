@@ -67,8 +67,8 @@ def test_an_existing_file_is_kept_unless_asked(tmp_path):
 
 
 def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
-    def fail_half_way(picture, path, **options):
-        path.write_bytes(b"half a picture")
+    def fail_half_way(picture, file, **options):
+        file.write(b"half a picture")
         raise OSError("no space left")
 
     path = images.save(tmp_path / "a.png", PIXELS)

@@ -1,12 +1,14 @@
 """Pictures, measurements, masks and kernels on disk: which files a command reads, and which it writes."""
 
+import dataclasses
+import io
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from jaxrestore import images
-from jaxrestore.storage.files import replacing
+from jaxrestore.storage.files import write_whole
 from jaxrestore.tasks import TaskDefinition
 
 
@@ -78,20 +80,42 @@ def crop(image: np.ndarray, multiple: int, path: pathlib.Path) -> np.ndarray:
         raise images.ImageError(f"{path}: {error}") from None
 
 
-def read_measurement(path: pathlib.Path, definition: TaskDefinition) -> np.ndarray:
-    """A measurement (H, W, C) of a task from a picture, or from an array (`.npy`) as `jaxrestore degrade` writes it."""
+def read_measurement(path: pathlib.Path, definition: TaskDefinition) -> tuple[np.ndarray, images.Picture | None]:
+    """A measurement (H, W, C) of a task from a picture, or from an array (`.npy`) as `jaxrestore degrade` writes it.
+
+    Returns:
+      The measurement; and the picture that its restoration is to be kept like, None for arrays.
+    """
     if path.suffix.lower() == ".npy":
-        try:
-            y = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path} cannot be read as an array ({error})") from error
-        if y.ndim != 3 or y.dtype.kind not in "fiu":
-            raise ValueError(f"{path} holds {y.dtype} of shape {y.shape}, expected numbers (height, width, channels)")
-        return y.astype(np.float32)
+        return _read_array(path), None
     if definition.stored == "array":
         raise ValueError(f"{path} is no .npy file; {definition.name} needs the array that `jaxrestore degrade` writes")
-    y = images.load(path)
-    return y.mean(-1, keepdims=True) if definition.stored == "grey" else y
+    picture = images.read(path)
+    if definition.drawn == "mask":
+        # What is transparent may be what is missing: the restoration fills it in.
+        return picture.on_white(), dataclasses.replace(picture, alpha=None)
+    y = dataclasses.replace(picture, alpha=None).on_white()  # transparency returns with the result, so not on white
+    if definition.stored == "grey":
+        return y.mean(-1, keepdims=True), dataclasses.replace(picture, mode="colour")
+    return y, picture
+
+
+def _read_array(path: pathlib.Path) -> np.ndarray:
+    try:
+        y = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as an array ({error})") from error
+    if y.ndim != 3 or y.dtype.kind not in "fiu":
+        raise ValueError(f"{path} holds {y.dtype} of shape {y.shape}, expected numbers (height, width, channels)")
+    return y.astype(np.float32)
+
+
+def save_result(path: pathlib.Path, image: np.ndarray, like: images.Picture | None, force: bool) -> None:
+    """A restored picture, kept like the one that it was made from."""
+    if like is None:
+        _ = images.save(path, image, overwrite=force)
+    else:
+        _ = images.write(path, image, like=like, overwrite=force)
 
 
 def save_measurement(path: pathlib.Path, y: np.ndarray, force: bool) -> None:
@@ -104,8 +128,9 @@ def save_measurement(path: pathlib.Path, y: np.ndarray, force: bool) -> None:
 
 def save_array(path: pathlib.Path, array: np.ndarray) -> None:
     """An array as `.npy`, whole or not at all."""
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, array)
+    file = io.BytesIO()
+    np.save(file, array)
+    write_whole(path, file.getvalue())
 
 
 def drawn_file(target: pathlib.Path, name: str) -> pathlib.Path:
@@ -119,20 +144,3 @@ def save_drawn(path: pathlib.Path, values: np.ndarray, force: bool) -> None:
     values = values if values.ndim == 3 else values[..., None]
     white = max(float(values.max()), np.finfo(np.float32).tiny)  # a mask may hide everything
     _ = images.save(path, 2.0 * values / white - 1.0, overwrite=force)
-
-
-def read_mask(path: pathlib.Path) -> np.ndarray:
-    """(H, W, 1), 1 where the picture is rather white than black: those pixels are known."""
-    return (images.load(path).mean(-1, keepdims=True) > 0).astype(np.float32)
-
-
-def read_kernel(path: pathlib.Path) -> np.ndarray:
-    """(K, K'), the picture's brightness, with sum 1.
-
-    Raises:
-      ImageError: If the picture is all black.
-    """
-    weights = (images.load(path).mean(-1) + 1.0) / 2.0
-    if weights.sum() == 0:
-        raise images.ImageError(f"{path} is all black, expected a kernel")
-    return (weights / weights.sum()).astype(np.float32)

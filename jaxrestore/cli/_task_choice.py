@@ -8,7 +8,7 @@ from typing import Any
 import click
 import jax.numpy as jnp
 
-from jaxrestore.cli import _files
+from jaxrestore import images
 from jaxrestore.cli._options import PATH, decorated, gathered_into, seed_option
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._values import annotations, parse_values
@@ -37,28 +37,30 @@ class TaskChoice:
         return self.definition.noise_std if self.noise is None else self.noise
 
     def read_options(self) -> dict[str, Any]:
-        """All options of the task; masks and kernels are read from their files."""
+        """All options of the task; a kernel is read from its file, and instead of a mask stands its file."""
         options = parse_values(self.options, annotations(self.definition.build))
-        for name, path, read in (("mask", self.mask, _files.read_mask), ("kernel", self.kernel, _files.read_kernel)):
+        for name, path in (("mask", self.mask), ("kernel", self.kernel)):
             if path is not None and self.definition.drawn != name:
                 raise click.UsageError(f"--{name} does not go with {self.task_name}, which has no random {name}")
-            if path is not None:
-                options[name] = jnp.asarray(read(path))
+        if self.kernel is not None:
+            options["kernel"] = jnp.asarray(images.load_kernel(self.kernel))
+        if self.mask is not None:
+            if not self.mask.exists():
+                raise images.ImageError(f"{self.mask} does not exist")
+            options["mask"] = self.mask  # read where the picture's size is known
         return self.definition.complete(options)
 
     def build(self, image_shape: Sequence[int], options: Mapping[str, Any]) -> Task:
         """The task for one image shape; the random mask or kernel depends on shape and seed alone.
 
         Raises:
-          ValueError: If a mask is of another shape.
+          ImageError: If a mask cannot be read, or is of another shape.
         """
         height, width, channels = image_shape
+        if self.mask is not None:
+            options = {**options, "mask": jnp.asarray(images.load_mask(self.mask, image_shape))}
         key = key_for("operator", self.seed)
-        built = task(self.task_name, image_shape=(height, width, channels), noise_std=self.noise, key=key, **options)
-        if built.degradation.image_shape != (height, width, channels):
-            masked = built.degradation.image_shape
-            raise ValueError(f"{self.mask} has {masked[0]}x{masked[1]} pixels, expected the picture's {height}x{width}")
-        return built
+        return task(self.task_name, image_shape=(height, width, channels), noise_std=self.noise, key=key, **options)
 
     def for_report(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Task, options and noise for result files; instead of a mask or kernel stands its file."""
@@ -90,8 +92,17 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Set an option of the task, e.g. factor=4, std=3 or rate=0.8; `jaxrestore info` lists them. May be "
             "given several times.",
         ),
-        click.option("--mask", type=PATH, help="For inpainting: a picture of the mask, white where pixels are known."),
-        click.option("--kernel", type=PATH, help="For motion deblurring: a picture of the kernel, with odd sides."),
+        click.option(
+            "--mask",
+            type=PATH,
+            help="For inpainting: a picture of the mask, white where pixels are known, black or transparent where "
+            "they are missing.",
+        ),
+        click.option(
+            "--kernel",
+            type=PATH,
+            help="For motion deblurring: the kernel, with odd sides and any scale, as a picture or .npy.",
+        ),
         seed_option,
     )
     return decorated(options, gathered_into(command, "task_choice", TaskChoice))

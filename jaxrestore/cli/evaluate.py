@@ -18,7 +18,7 @@ from jaxrestore.cli._reports import json_scores, print_table
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.evaluation import Scores
-from jaxrestore.storage.files import replacing
+from jaxrestore.storage.files import write_whole
 
 _METRICS = {"PSNR": "psnr", "SSIM": "ssim", "LPIPS": "lpips"}
 
@@ -134,5 +134,4 @@ def _write(out: pathlib.Path, choices: dict[str, Any], rows: Sequence[Row], mean
         for row in rows
     ]
     report = {**choices, "pictures": pictures, "mean": {kind: json_scores(scores) for kind, scores in means.items()}}
-    with replacing(out) as temporary:
-        temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+    write_whole(out, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())

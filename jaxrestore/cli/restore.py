@@ -1,5 +1,6 @@
 """`jaxrestore restore`."""
 
+import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ class Job(NamedTuple):
     target: pathlib.Path
     index: int  # its place in the folder, whatever is skipped: it chooses the key
     y: np.ndarray  # (H, W, C), the measurement
+    like: images.Picture | None  # what the result keeps of its file: depth, transparency, ...; None for arrays
 
 
 @click.command("restore")
@@ -77,8 +79,9 @@ def command(
     """Restore the degraded picture SOURCE, or all pictures of a folder.
 
     Every file is written as soon as its batch is done. PNG, JPEG, WebP and TIFF, any size; amplitudes for phase
-    retrieval as .npy. A picture that diverges does not keep the others from being restored: it is named at the end.
-    Several devices share each batch; for several processes see --distributed.
+    retrieval as .npy. Results keep what their format can of SOURCE: 16 bits, grey, transparency (inpainting fills it
+    in), resolution and texts; colours are sRGB. A picture that diverges does not keep the others from being restored:
+    it is named at the end. Several devices share each batch; for several processes see --distributed.
 
     \b
     jaxrestore restore small.png -o large.png --task super_resolution --option factor=4
@@ -96,7 +99,7 @@ def command(
     written = [targets[i] for i in indices]
     _files.refuse_existing([*written, *(f for t in written if save_std for f in _std_files(t))], force)
     options = task_choice.read_options()
-    jobs = [Job(paths[i], targets[i], i, _read(paths[i], task_choice, options)) for i in indices]
+    jobs = [Job(paths[i], targets[i], i, *_read(paths[i], task_choice, options)) for i in indices]
     prior = method_choice.load_prior(dtype=dtype)
 
     # All tasks and samplers are made, and so all options checked, before the first picture is restored.
@@ -124,10 +127,12 @@ def command(
     _failures.raise_failed(failed, restored, len(jobs), method_choice.advice)
 
 
-def _read(path: pathlib.Path, task_choice: TaskChoice, options: Mapping[str, Any]) -> np.ndarray:
-    """A measurement, without the border that the task cannot treat."""
+def _read(
+    path: pathlib.Path, task_choice: TaskChoice, options: Mapping[str, Any]
+) -> tuple[np.ndarray, images.Picture | None]:
+    """A measurement, without the border that the task cannot treat, and what its result is to be kept like."""
     definition = task_choice.definition
-    y, multiple = _files.read_measurement(path, definition), definition.multiple(options)
+    (y, like), multiple = _files.read_measurement(path, definition), definition.multiple(options)
     try:
         height, width, _ = definition.image_shape(y.shape, options)
     except ValueError as error:
@@ -135,8 +140,10 @@ def _read(path: pathlib.Path, task_choice: TaskChoice, options: Mapping[str, Any
     if height % multiple or width % multiple:
         # Such an image has the sides of its measurement: those that are enlarged are multiples of their factor.
         y = _files.crop(y, multiple, path)
+        if like is not None and like.alpha is not None:
+            like = dataclasses.replace(like, alpha=_files.crop(like.alpha, multiple, path))
         click.echo(f"{path} is cut to {y.shape[0]}x{y.shape[1]}: sides must be multiples of {multiple}", err=True)
-    return y
+    return y, like
 
 
 def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
@@ -165,23 +172,24 @@ def _save_results(
     """Write each result of a group as soon as it is there; its place in the group, and a line that says so."""
     if save_std:
         for image, mean, std in moments(samples):
-            yield image, _save_moments(group[image].target, mean, std, force)
+            yield image, _save_moments(group[image], mean, std, force)
     else:
         for best in best_samples(samples):
-            target = images.save(group[best.image].target, best.x, overwrite=force)
-            yield best.image, f"{target}  residual {best.residual:.3f}"
+            job = group[best.image]
+            _files.save_result(job.target, best.x, job.like, force)
+            yield best.image, f"{job.target}  residual {best.residual:.3f}"
 
 
 def _std_files(target: pathlib.Path) -> list[pathlib.Path]:
     return [target.with_name(f"{target.stem}.std{suffix}") for suffix in (".png", ".npy")]
 
 
-def _save_moments(target: pathlib.Path, mean: np.ndarray, std: np.ndarray, force: bool) -> str:
+def _save_moments(job: Job, mean: np.ndarray, std: np.ndarray, force: bool) -> str:
     """The mean as the result; beside it the spread, as an array and as a picture, white where it is largest."""
-    picture, array = _std_files(target)
+    picture, array = _std_files(job.target)
     white = max(float(np.percentile(std, 99)), 1e-6)
     images.save(picture, 2.0 * std / white - 1.0, overwrite=force)
     _files.save_array(array, std)
-    images.save(target, mean, overwrite=force)
+    _files.save_result(job.target, mean, job.like, force)
     spread = float(np.sqrt(np.mean(std**2)))
-    return f"{target}  standard deviation {spread:.4f}, white in {picture.name} is {white:.4f}"
+    return f"{job.target}  standard deviation {spread:.4f}, white in {picture.name} is {white:.4f}"

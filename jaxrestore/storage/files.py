@@ -1,10 +1,13 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
+
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 @contextlib.contextmanager
@@ -22,3 +25,25 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: pathlib.Path, data: bytes) -> None:
+    """Write bytes; on a full disk, or one that reports it late, the file stays what it was.
+
+    Encoders that write to files themselves may take a write that was cut short for a whole one; Python's files do not.
+
+    Raises:
+      OSError: If there is no room; the message names the file and the room that it needs.
+    """
+    try:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # some file systems tell here only that there is no room
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise OSError(
+            f"{path} needs {len(data)} bytes, and there is no room for them ({error.strerror}); "
+            "nothing was written: free some room, or choose another folder"
+        ) from error
