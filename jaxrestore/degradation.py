@@ -37,6 +37,14 @@ class Degradation:
         """Shape of the measurement of one image."""
         return self.operator.measurement_shape
 
+    def relevant(self, y: jax.Array) -> jax.Array:
+        """A measurement without what its operator does not measure: pixels under a mask are whatever a file has there.
+
+        Operators have a method `relevant` where there is such a thing. Samplers are given what it returns.
+        """
+        relevant = getattr(self.operator, "relevant", None)
+        return y if relevant is None else relevant(y)
+
     def measure(self, key: jax.Array, x: jax.Array) -> jax.Array:
         """A noisy measurement of one image (H, W, C).
 

@@ -133,6 +133,7 @@ def _run(
     advance_bar: Callable[[int], Any],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """One batch, of which the first `count` images are wanted, from its start to its end, in pieces."""
+    y = _relevant(batched, degradation, y)
     state = _start(sampler, batched, keys, prior, degradation, y)
     diverged = jnp.full(len(y), -1, jnp.int32)
     if mesh is not None:
@@ -155,6 +156,13 @@ def _run(
     jax.block_until_ready(residual)
     advance_bar(sampler.num_steps - reported)
     return state.x, residual, diverged
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _relevant(batched: bool, degradation, y):
+    return jax.vmap(lambda degradation, y: degradation.relevant(y), in_axes=(_axes(degradation, batched), 0))(
+        degradation, y
+    )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -189,6 +189,26 @@ class TestSamplers:
             sample(KEY, PRIOR, *degraded(name), record_every=7)
 
 
+UNDER_A_MASK = ["spgd", "dps", "dpps", "mmps", "reddiff", "repaint"]  # the others see y through the decomposition alone
+MORE = [pytest.param(name, marks=pytest.mark.slow) for name in SAMPLERS if name not in UNDER_A_MASK]
+
+
+@pytest.mark.parametrize("name", [*UNDER_A_MASK, *MORE])
+def test_what_lies_under_a_mask_does_not_count(name):
+    """Holes may be black, grey, not a number, or still hold the object: one by one and in a batch."""
+    degradation = OTHERS["repaint"]
+    y = degradation.measure(jax.random.key(1), 0.5 * jax.random.normal(jax.random.key(2), SHAPE))
+    known = np.asarray(degradation.operator.mask) != 0
+    holes = [jnp.where(known, y, filling) for filling in (0.0, -1.0, jax.random.normal(KEY, SHAPE), jnp.nan)]
+    clean, *others = (jitted(name)(KEY, PRIOR, degradation, h).image for h in holes)
+    for image in others:
+        np.testing.assert_array_equal(image, clean)
+    if name == "dps":
+        batch = jr.restore(SAMPLERS[name], PRIOR, degradation, jnp.stack([holes[1], holes[1]]), key=KEY)
+        again = jr.restore(SAMPLERS[name], PRIOR, degradation, jnp.stack([holes[0], holes[0]]), key=KEY)
+        np.testing.assert_array_equal(batch, again)
+
+
 RECORDED = [("spgd", 2), ("spgd", 4), ("dpps", 4), ("reddiff", 3)]  # one of each kind of state
 REST = [pytest.param(name, 2, marks=pytest.mark.slow) for name in SAMPLERS if name not in dict(RECORDED)]
 

@@ -57,6 +57,11 @@ class Enlarged:
         """The operator's own."""
         return self.operator.measurement_shape
 
+    def relevant(self, y: jax.Array) -> jax.Array:
+        """What the operator inside does not measure is left out."""
+        relevant = getattr(self.operator, "relevant", None)
+        return y if relevant is None else relevant(y)
+
     def __call__(self, x: jax.Array) -> jax.Array:
         """The measurement of one coarse image.
 

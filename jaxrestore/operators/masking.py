@@ -35,6 +35,10 @@ class Inpainting(OperatorBase):
         mask = self._mask()
         return SVD(jnp.abs(mask), lambda x: x, lambda c: c, lambda y: jnp.sign(mask) * y)
 
+    def relevant(self, y: jax.Array) -> jax.Array:
+        """The measurement with 0 where nothing is known, as the operator has it there."""
+        return jnp.where(self._mask() != 0, y, 0.0)
+
     def _apply(self, x: jax.Array) -> jax.Array:
         return x * self._mask().astype(x.dtype)
 

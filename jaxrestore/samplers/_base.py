@@ -88,6 +88,7 @@ class Sampler(NamedTuple):
           TypeError: If `y` is no floating array, or the method cannot treat the degradation's operator.
         """
         _checks.array("y", y, degradation.measurement_shape)
+        y = degradation.relevant(y)
         state = self.init(key, prior, degradation, y)
         if record_every is None:
             state, info = self.advance(state, prior, degradation, y, self.num_steps)
