@@ -6,6 +6,7 @@ from jaxrestore import _checks
 from jaxrestore._pytree import pytree
 from jaxrestore.noise import Noise
 from jaxrestore.operators import Operator
+from jaxrestore.operators._base import relevant
 
 
 @pytree
@@ -42,8 +43,7 @@ class Degradation:
 
         Operators have a method `relevant` where there is such a thing. Samplers are given what it returns.
         """
-        relevant = getattr(self.operator, "relevant", None)
-        return y if relevant is None else relevant(y)
+        return relevant(self.operator, y)
 
     def measure(self, key: jax.Array, x: jax.Array) -> jax.Array:
         """A noisy measurement of one image (H, W, C).

@@ -28,7 +28,7 @@ from jaxrestore.samplers import (
     repaint,
     spgd,
 )
-from jaxrestore.samplers.pspgd import levels_of
+from jaxrestore.samplers.pspgd import split_budget
 
 REFERENCE_SIDE = 256  # pixels; settings that depend on the size of the image are stated for this side
 SHARED_SETTINGS = ("mean_of",)  # every method has these beside the arguments of its factory
@@ -130,8 +130,8 @@ def _spgd(settings: Settings) -> Evaluations:
 
 
 def _pspgd(settings: Settings) -> Evaluations:
-    num_steps = levels_of(settings["evaluations"], settings["detail"])
-    return _spgd({"num_steps": num_steps, "warmup_steps": max(1, round(settings["evaluations"] / num_steps))})
+    num_steps, warmup_steps = split_budget(settings["evaluations"], settings["detail"])
+    return _spgd({"num_steps": num_steps, "warmup_steps": warmup_steps})
 
 
 def _dps(settings: Settings) -> Evaluations:

@@ -44,6 +44,12 @@ def unmet(needs: Needs, operator: Operator) -> str | None:
     return None
 
 
+def relevant(operator: Operator, y: jax.Array) -> jax.Array:
+    """A measurement without what the operator does not measure, as its method `relevant` has it, if there is one."""
+    method = getattr(operator, "relevant", None)
+    return y if method is None else method(y)
+
+
 class OperatorBase:
     """What operators inherit: the argument check, the measurement's shape, the adjoint by transposition, and `@`.
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxrestore import _checks
 from jaxrestore._pytree import pytree, static
-from jaxrestore.operators._base import Operator
+from jaxrestore.operators._base import Operator, relevant
 
 _STD = 0.5  # standard deviation of photographs in [-1, 1]
 _EXPONENT = 1.25  # of typical images: their Fourier amplitudes fall as frequency^-1.25, see `typical_image`
@@ -59,8 +59,7 @@ class Enlarged:
 
     def relevant(self, y: jax.Array) -> jax.Array:
         """What the operator inside does not measure is left out."""
-        relevant = getattr(self.operator, "relevant", None)
-        return y if relevant is None else relevant(y)
+        return relevant(self.operator, y)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """The measurement of one coarse image.

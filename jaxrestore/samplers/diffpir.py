@@ -9,9 +9,7 @@ from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import proximal_step
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
-from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require
-
-_LEAST_VARIANCE = 1e-6  # assumed of a measurement that is said to have no noise: a deviation of 0.05 % of the range
+from jaxrestore.samplers.likelihood import LEAST_VARIANCE, check_noise_std, noise_variance, require
 
 
 def proximal_process(
@@ -34,7 +32,7 @@ def proximal_process(
         prediction = prior.predict(x, t, schedule)
         x0, operator = prediction.x0, degradation.operator
         abar, abar_previous = table_at(schedule.abar, t), table_at(schedule.abar_previous, t)
-        variance = jnp.maximum(noise_variance(degradation, noise_std), _LEAST_VARIANCE)
+        variance = jnp.maximum(noise_variance(degradation, noise_std), LEAST_VARIANCE)
         rho = strength * variance * abar / (1.0 - abar)
         corrected = proximal_step(operator, y, x0, rho)
         eps = (x - jnp.sqrt(abar) * corrected) / jnp.sqrt(1.0 - abar)

@@ -18,6 +18,10 @@ from jaxrestore.operators._base import Needs, unmet
 
 Estimate = Callable[[jax.Array], tuple[jax.Array, Any]]  # noisy image -> (denoised image, whatever else comes with it)
 
+# Assumed of a measurement that is said to have no noise, where a system would be singular without: a deviation of
+# 0.05 % of the range.
+LEAST_VARIANCE = 1e-6
+
 
 class Level(NamedTuple):
     """How noisy an image is: x = signal (x0 + sigma n)."""

@@ -11,6 +11,7 @@ from jaxrestore.operators.linearised import linearise
 from jaxrestore.operators.spectral import likelihood_score
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.likelihood import (
+    LEAST_VARIANCE,
     Estimate,
     Level,
     Likelihood,
@@ -20,8 +21,6 @@ from jaxrestore.samplers.likelihood import (
 )
 from jaxrestore.samplers.spgd import spgd
 from jaxrestore.samplers.starts import FirstImage
-
-_LEAST_VARIANCE = 1e-6  # assumed of a measurement that is said to have no noise: a deviation of 0.05 % of the range
 
 
 def preconditioned_residual(*, solver_steps: int = 5, noise_std: jax.typing.ArrayLike | None = None) -> Likelihood:
@@ -57,7 +56,7 @@ def preconditioned_residual(*, solver_steps: int = 5, noise_std: jax.typing.Arra
             local = linearise(operator, x0)
             residual = y - local.measured
             # Where the Jacobian has no rank (clipped pixels) only the noise keeps the system regular.
-            noise = jnp.maximum(noise, _LEAST_VARIANCE)
+            noise = jnp.maximum(noise, LEAST_VARIANCE)
             solution, _ = cg(
                 lambda u: variance * local.forward(local.adjoint(u)) + noise * u,
                 residual,
@@ -75,6 +74,12 @@ def levels_of(evaluations: int, detail: float) -> int:
     """How many noise levels a budget of evaluations is split into: 3 at detail 0, half of the budget at 1."""
     fewest, most = min(3, evaluations // 2), evaluations // 2
     return max(2, round(fewest * (most / fewest) ** detail))
+
+
+def split_budget(evaluations: int, detail: float) -> tuple[int, int]:
+    """Noise levels, and likelihood steps at each of them."""
+    num_steps = levels_of(evaluations, detail)
+    return num_steps, max(1, round(evaluations / num_steps))
 
 
 def pspgd(
@@ -124,10 +129,10 @@ def pspgd(
     """
     _checks.at_least("evaluations", evaluations, 4)
     _checks.within("detail", detail, 0.0, 1.0)
-    num_steps = levels_of(evaluations, detail)
+    num_steps, warmup_steps = split_budget(evaluations, detail)
     return spgd(
         num_steps=num_steps,
-        warmup_steps=max(1, round(evaluations / num_steps)),
+        warmup_steps=warmup_steps,
         learning_rate=learning_rate,
         lr_min_ratio=1.0,
         momentum=0.0,
