@@ -35,6 +35,7 @@ from jaxrestore.samplers import dpps as dpps
 from jaxrestore.samplers import dps as dps
 from jaxrestore.samplers import mean_of as mean_of
 from jaxrestore.samplers import mmps as mmps
+from jaxrestore.samplers import pdpps as pdpps
 from jaxrestore.samplers import pigdm as pigdm
 from jaxrestore.samplers import pspgd as pspgd
 from jaxrestore.samplers import reddiff as reddiff

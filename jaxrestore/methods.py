@@ -5,6 +5,7 @@ Everything that the library, its command line and its benchmarks know of a metho
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ from jaxrestore.samplers import (
     dps,
     mean_of,
     mmps,
+    over_grids,
+    pdpps,
     pigdm,
     pspgd,
     reddiff,
@@ -29,23 +32,24 @@ from jaxrestore.samplers import (
     spgd,
 )
 from jaxrestore.samplers.pspgd import split_budget
+from jaxrestore.samplers.starts import FirstImage, image_start
 
 REFERENCE_SIDE = 256  # pixels; settings that depend on the size of the image are stated for this side
-SHARED_SETTINGS = ("mean_of",)  # every method has these beside the arguments of its factory
+SHARED_SETTINGS = ("grids", "mean_of")  # what `build` takes beside the arguments of a method's factory
+
+
+Settings = Mapping[str, Any]
 
 
 class Evaluations(NamedTuple):
-    """The cost of restoring one image."""
+    """The cost of restoring one image, in evaluations at its full size."""
 
     forward: int  # passes of the network
     gradients: int = 0  # vector-Jacobian products through it, each worth about one pass
 
-    def times(self, count: int) -> "Evaluations":
-        """The cost of `count` runs."""
-        return Evaluations(count * self.forward, count * self.gradients)
-
-
-Settings = Mapping[str, Any]
+    def times(self, count: float) -> "Evaluations":
+        """The cost of `count` runs, rounded up."""
+        return Evaluations(math.ceil(count * self.forward), math.ceil(count * self.gradients))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +60,20 @@ class Method:
     weight: str | None  # the setting that says how much the measurement counts; None: it counts as its noise allows
     evaluations_of: Callable[[Settings], Evaluations]  # complete settings of the factory -> cost
     needs: Needs = "any"  # what it asks of the operator
+    length: str = "num_steps"  # the setting that makes a run longer
     weight_grows_with_side: bool = False  # see `at_side`
     remedy: str | None = None  # what helps when a run diverges; None: no setting does
+    part: Callable[[Settings, float, float, FirstImage | None], Settings] | None = None  # see `over_grids`
 
     @property
     def defaults(self) -> dict[str, Any]:
         """Names and defaults of all settings."""
-        parameters = inspect.signature(self.factory).parameters
-        return {name: p.default for name, p in parameters.items()} | dict.fromkeys(SHARED_SETTINGS, 1)
+        return self.defaults_of_factory | dict.fromkeys(SHARED_SETTINGS, 1)
+
+    @property
+    def defaults_of_factory(self) -> dict[str, Any]:
+        """Names and defaults of the factory's arguments."""
+        return {name: p.default for name, p in inspect.signature(self.factory).parameters.items()}
 
     def complete(self, settings: Settings) -> dict[str, Any]:
         """The settings with the defaults of those that are not given; functions and None are left out."""
@@ -75,10 +85,15 @@ class Method:
         _checks.known(self.factory.__name__, "setting", settings, tuple(self.defaults))
 
     def build(self, **settings: Any) -> Sampler:
-        """The sampler: arguments of the factory, and `mean_of`, the number of runs whose mean is the answer.
+        """The sampler.
+
+        Args:
+          **settings: Arguments of the factory; `mean_of`, the number of runs whose mean is the answer; and `grids`, on
+            how many sizes of the picture, each half the next, the sampler works one after the other (see
+            `jaxrestore.samplers.over_grids`).
 
         Raises:
-          ValueError: If a value is out of range.
+          ValueError: If a value is out of range, or the method cannot begin on a reduced picture.
           TypeError: If the method has no such setting.
 
         Example:
@@ -86,8 +101,19 @@ class Method:
           50
         """
         self.check_settings(settings)
-        num_runs = settings.pop("mean_of", 1)
-        return mean_of(self.factory(**settings), num_runs)
+        num_runs, num_grids = settings.pop("mean_of", 1), settings.pop("grids", 1)
+        if num_grids == 1:
+            return mean_of(self.factory(**settings), num_runs)
+        part = self.part
+        if part is None:
+            able = ", ".join(name for name, row in METHODS.items() if row.part)
+            name = self.factory.__name__
+            raise ValueError(f"grids is {num_grids}, but {name} works on one grid only; others are {able}")
+
+        def on_grid(*, sigma_max: float, sigma_min: float, start: FirstImage | None) -> Sampler:
+            return self.factory(**part({**self.defaults_of_factory, **settings}, sigma_max, sigma_min, start))
+
+        return mean_of(over_grids(on_grid, num_grids), num_runs)
 
     def refusal(self, operator: Operator) -> str | None:
         """Why the method cannot treat an operator, as the rest of a sentence that begins with its name; or None."""
@@ -97,7 +123,9 @@ class Method:
     def evaluations(self, settings: Settings) -> Evaluations:
         """Network evaluations for one image with some settings changed from their defaults."""
         complete = {**self.defaults, **settings}
-        return self.evaluations_of(complete).times(complete["mean_of"])
+        # A picture of half the sides costs a quarter.
+        size = sum(0.25**grid for grid in range(complete["grids"]))
+        return self.evaluations_of(complete).times(complete["mean_of"] * size)
 
     def at_side(self, settings: Settings, image_shape: Sequence[int], *, inverse: bool = False) -> dict[str, Any]:
         """Settings stated for images of `REFERENCE_SIDE` pixels a side, for another shape; or `inverse`.
@@ -152,16 +180,32 @@ def _repaint(settings: Settings) -> Evaluations:
     return Evaluations(len(schedules.time_travel(_steps(settings), length=length, repeats=repeats)))
 
 
+def _annealed(settings: Settings, sigma_max: float, sigma_min: float, start: FirstImage | None) -> Settings:
+    """Settings of a sampler on noise levels, for a part of them."""
+    first, last = min(settings["sigma_max"], sigma_max), max(settings["sigma_min"], sigma_min)
+    return {**settings, "sigma_max": first, "sigma_min": last, "start": start}
+
+
+def _reverse(settings: Settings, sigma_max: float, sigma_min: float, start: FirstImage | None) -> Settings:
+    """Settings of a sampler on the steps of a reverse process, for a part of them."""
+    whole = schedules.as_schedule(settings["num_steps"])
+    steps = schedules.ddpm(
+        whole.num_steps, base_steps=whole.base_steps, kind=whole.kind, sigma_max=sigma_max, sigma_min=sigma_min
+    )
+    return {**settings, "num_steps": steps, **({} if start is None else {"start": image_start(start)})}
+
+
 METHODS: Mapping[str, Method] = {
-    "spgd": Method(spgd, "learning_rate", _spgd, remedy="lower learning_rate"),
-    "pspgd": Method(pspgd, "learning_rate", _pspgd, remedy="lower learning_rate"),
-    "dpps": Method(dpps, "scale", _one_gradient_each, weight_grows_with_side=True, remedy="lower scale"),
+    "spgd": Method(spgd, "learning_rate", _spgd, remedy="lower learning_rate", part=_annealed),
+    "pspgd": Method(pspgd, "learning_rate", _pspgd, length="evaluations", remedy="lower learning_rate", part=_annealed),
+    "dpps": Method(dpps, "scale", _one_gradient_each, weight_grows_with_side=True, remedy="lower scale", part=_reverse),
+    "pdpps": Method(pdpps, "scale", _one_gradient_each, remedy="lower scale", part=_reverse),
     "dps": Method(dps, "scale", _dps, weight_grows_with_side=True, remedy="lower scale"),
-    "diffpir": Method(diffpir, "strength", _no_gradients, "linear", remedy="raise strength"),
+    "diffpir": Method(diffpir, "strength", _no_gradients, "linear", remedy="raise strength", part=_reverse),
     "ddnm": Method(ddnm, None, _no_gradients, "linear"),
-    "ddpg": Method(ddpg, "gamma", _no_gradients, "linear"),
+    "ddpg": Method(ddpg, "gamma", _no_gradients, "linear", part=_reverse),
     "ddrm": Method(ddrm, "eta_b", _no_gradients, "svd"),
-    "pigdm": Method(pigdm, "scale", _one_gradient_each, "linear", remedy="lower scale"),
+    "pigdm": Method(pigdm, "scale", _one_gradient_each, "linear", remedy="lower scale", part=_reverse),
     "mmps": Method(mmps, "scale", _mmps, remedy="lower scale"),
     "daps": Method(daps, "learning_rate", _daps, remedy="lower learning_rate"),
     "reddiff": Method(reddiff, "strength", _no_gradients, remedy="lower learning_rate"),

@@ -173,29 +173,43 @@ class DDPMSchedule:
         return np.log(np.append(variance[1:2] if len(variance) > 1 else self.betas, variance[1:]))
 
 
-def ddpm(num_steps: int, *, base_steps: int = 1000, kind: str = "linear") -> DDPMSchedule:
-    """A DDPM schedule of `base_steps`, respaced to `num_steps`.
+def ddpm(
+    num_steps: int,
+    *,
+    base_steps: int = 1000,
+    kind: str = "linear",
+    sigma_max: float = math.inf,
+    sigma_min: float = 0.0,
+) -> DDPMSchedule:
+    """A DDPM schedule of `base_steps`, or a part of it, respaced to `num_steps`.
 
     The kept timesteps are spread evenly from the first to the last, and the betas are recomputed so that the cumulative
-    products at the kept steps stay what they were.
+    products at the kept steps stay what they were. A part is what begins or ends in the middle, as a run on several
+    grids does: from less noise than the whole process, or with a last step that goes from `sigma_min` to the image.
 
     Args:
       num_steps: Steps to keep, 1 to `base_steps`.
       base_steps: Steps that the network was trained with.
       kind: "linear" or "cosine".
+      sigma_max: Highest noise level sqrt((1 - abar) / abar) of those to keep.
+      sigma_min: Lowest of them.
 
     Raises:
       ValueError: If more steps are asked for than there are, or `kind` is unknown.
     """
     _checks.one_of("kind", kind, tuple(_BETAS))
     _checks.at_least("num_steps", num_steps, 1)
-    if num_steps > base_steps:
-        raise ValueError(f"num_steps is {num_steps}, expected at most base_steps = {base_steps}")
-    stride = (base_steps - 1) / (num_steps - 1) if num_steps > 1 else 1.0
+    abar = np.cumprod(1.0 - _BETAS[kind](base_steps))
+    sigma = np.sqrt((1.0 - abar) / abar)
+    first, end = np.searchsorted(sigma, sigma_min), np.searchsorted(sigma, sigma_max, side="right")
+    if num_steps > end - first:
+        part = "base_steps" if end - first == base_steps else "the steps between sigma_min and sigma_max"
+        raise ValueError(f"num_steps is {num_steps}, expected at most {part} = {end - first}")
+    stride = (end - first - 1) / (num_steps - 1) if num_steps > 1 else 1.0
     # Summed step by step, not multiplied: rounding then falls on the same timesteps as in the published code.
-    positions = np.cumsum(np.append(0.0, np.full(num_steps - 1, stride)))
+    positions = np.cumsum(np.append(float(first), np.full(num_steps - 1, stride)))
     timesteps = np.array([round(p) for p in positions], dtype=np.int64)
-    abar = np.cumprod(1.0 - _BETAS[kind](base_steps))[timesteps]
+    abar = abar[timesteps]
     return DDPMSchedule(timesteps, 1.0 - abar / np.append(1.0, abar[:-1]), kind, base_steps)
 
 

@@ -16,15 +16,31 @@ from jaxrestore.cli import _COMMANDS, demo, info
 pytest_plugins = ["cli_fixtures"]
 
 
-def test_the_demonstration_compares_three_methods(run, tmp_path, monkeypatch):
+def test_the_demonstration_compares_methods_on_a_sheet_that_grows(run, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "TASK_NAMES", demo.TASK_NAMES[:1])  # the smallest work
     monkeypatch.setattr(demo, "load_prior", {"photo": smallest_network()}.__getitem__)
-    words = ["demo", "--size", 64, "--steps", 2, "--quiet"]
+    sheets, save = [], images.save
+
+    def noted(path, sheet, **options):
+        sheets.append(sheet)
+        save(path, sheet, **options)
+
+    monkeypatch.setattr(images, "save", noted)
+    words = ["demo", "--size", 64, "--steps", 4, "--quiet"]
     code, out, error = run(*words)
     assert code == 0, error
+    assert [
+        name
+        for line in out.splitlines()
+        if line.startswith("demo.png: ")
+        for name in demo.METHOD_NAMES
+        if f" {name}," in line
+    ] == list(demo.METHOD_NAMES)
+    column = slice(2 * 66 + 2, 3 * 66)  # of the second method
+    assert [sheet[20:70, column].std() > 0 for sheet in sheets] == [False, True]
     for word in ("simple answer", *demo.TASK_NAMES, *demo.METHOD_NAMES):
         assert word in out
-    assert images.load(tmp_path / "demo.png").shape[1] > 5 * 64
+    assert images.load(tmp_path / "demo.png").shape[1] > 4 * 64
     assert "demo.png exists" in run(*words)[2]
     assert "expected a multiple of 4" in run(*words, "--size", 66, "-o", "other.png")[2]
 

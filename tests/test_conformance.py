@@ -23,6 +23,7 @@ SAMPLERS = {
     "spgd": jr.spgd(num_steps=6, warmup_steps=2, learning_rate=0.05),
     "pspgd": jr.pspgd(evaluations=12, detail=1.0),
     "dpps": jr.dpps(num_steps=6, n_max=5),
+    "pdpps": jr.pdpps(num_steps=6, n_max=5),
     "dps": jr.dps(num_steps=6),
     "diffpir": jr.diffpir(num_steps=6),
     "ddnm": jr.ddnm(num_steps=6),
@@ -91,7 +92,6 @@ PRIOR = isotropic(SHAPE)
 BLURRED = jr.Degradation(operators.GaussianBlur(SHAPE, 5, 1.0), jr.GaussianNoise(0.05))
 # RePaint takes measurements for exact, so it is not asked to invert a blur.
 OTHERS = {"repaint": jr.Degradation(OPERATORS["Inpainting"], jr.GaussianNoise(0.05))}
-LENGTHS = {"pspgd": "evaluations"}  # the setting that makes a run longer, where it is not `num_steps`
 COMBINATORS = {"mean_of", "coarse_to_fine"}  # make a sampler from another
 
 
@@ -173,7 +173,7 @@ class TestSamplers:
         factory = vars(jr)[name]
 
         def size(steps):
-            sample = factory(**{LENGTHS.get(name, "num_steps"): steps}).sample
+            sample = factory(**{jr.METHODS[name].length: steps}).sample
             program = jax.make_jaxpr(sample)(KEY, PRIOR, *degraded(name)).jaxpr
             return len(program.pretty_print(use_color=False).splitlines())
 

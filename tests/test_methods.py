@@ -1,9 +1,12 @@
 """Every method on every task: what the rows allow is traced from start to end, everything else is refused."""
 
+import dataclasses
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from conftest import isotropic
 
@@ -19,6 +22,7 @@ SMALL = {
     "spgd": {"num_steps": 2, "warmup_steps": 2},
     "pspgd": {"evaluations": 4},
     "dpps": {"num_steps": 3, "n_max": 4},
+    "pdpps": {"num_steps": 3, "n_max": 4},
     "dps": {"num_steps": 3},
     "diffpir": {"num_steps": 3},
     "ddnm": {"num_steps": 3},
@@ -107,11 +111,43 @@ class TestRows:
         assert one == (10, 10)
         assert four == (40, 40)
 
+    def test_a_reduced_picture_costs_a_quarter(self):
+        two, three = (jr.METHODS["pspgd"].evaluations({"evaluations": 12, "grids": n}) for n in (2, 3))
+        assert two == (15, 15)
+        assert three == (16, 16)  # 15.75, rounded up
+
+    @pytest.mark.parametrize("name", [name for name, row in jr.METHODS.items() if row.part])
+    def test_on_two_grids_the_coarse_one_ends_where_the_fine_one_begins(self, name):
+        row, made = jr.METHODS[name], []
+
+        def noted(**settings):
+            made.append(settings)
+            return row.factory(**settings)
+
+        noted.__signature__ = inspect.signature(row.factory)
+        dataclasses.replace(row, factory=noted).build(**SMALL[name], grids=2)
+        coarse, fine = made[0], made[-1]  # in between the fine one is asked for its length
+        if "sigma_max" in coarse:
+            assert (coarse["sigma_min"], fine["sigma_max"]) == (0.5, pytest.approx(0.6))
+            assert (coarse["sigma_max"], fine["sigma_min"]) == (row.defaults["sigma_max"], row.defaults["sigma_min"])
+        else:
+            sigmas = [np.sqrt(1 / s["num_steps"].abar - 1) for s in (coarse, fine)]
+            assert sigmas[0].min() == pytest.approx(0.5, abs=0.02)
+            assert sigmas[1].max() == pytest.approx(0.6, abs=0.02)
+            assert sigmas[0].max() > 100
+            assert sigmas[1].min() < 0.02
+
+    def test_methods_of_one_grid_say_so(self):
+        with pytest.raises(ValueError, match="grids is 2, but reddiff works on one grid only; others are spgd, pspgd"):
+            jr.METHODS["reddiff"].build(num_steps=3, grids=2)
+        with pytest.raises(ValueError, match="grids is 0, expected at least 1"):
+            jr.METHODS["pspgd"].build(grids=0)
+
     def test_a_schedule_counts_by_its_steps(self):
         assert jr.METHODS["ddnm"].evaluations({"num_steps": ddpm(7, kind="cosine")}) == (7, 0)
 
     def test_unknown_settings_and_methods_are_named(self):
-        with pytest.raises(TypeError, match="spgd has no setting scale; it takes num_steps, .*, mean_of"):
+        with pytest.raises(TypeError, match="spgd has no setting scale; it takes num_steps, .*, grids, mean_of"):
             jr.METHODS["spgd"].build(scale=1.0)
         with pytest.raises(ValueError, match="method is 'magic', expected one of 'spgd'"):
             methods.get("magic")

@@ -95,15 +95,32 @@ def test_any_operator_goes_with_it(name, prior):
 
 
 def test_ancestral_samplers_go_on_from_the_middle_of_a_schedule(prior):
-    schedule = jr.schedules.ddpm(20)
-    rest = jr.schedules.DDPMSchedule(schedule.timesteps[:10], schedule.betas[:10])
-
-    def fine(start):
-        return samplers.ancestral(samplers.proximal_process(rest), start=samplers.image_start(start))
-
-    sampler = jr.coarse_to_fine(COARSE, fine)
+    rest = jr.schedules.ddpm(10, sigma_max=0.6)
+    sampler = jr.coarse_to_fine(COARSE, lambda start: jr.diffpir(num_steps=rest, start=samplers.image_start(start)))
     assert sampler.num_steps == 10
     assert np.isfinite(jax.jit(sampler.sample)(KEY, prior, FINE, Y).image).all()
+
+
+def test_over_grids_each_passes_on_at_twice_the_noise_of_the_next(prior):
+    made = []
+
+    def part(*, sigma_max, sigma_min, start):
+        made.append((sigma_max, sigma_min, start is None))
+        return jr.pspgd(evaluations=4, sigma_max=min(sigma_max, 10.0), sigma_min=max(sigma_min, 0.05), start=start)
+
+    sampler = samplers.over_grids(part, 3)
+    assert made == [(np.inf, 1.0, True), (1.2, 0.5, False), (0.6, 0.0, False)]
+    by_hand = jr.coarse_to_fine(
+        jr.coarse_to_fine(
+            jr.pspgd(evaluations=4, sigma_min=1.0),
+            lambda start: jr.pspgd(evaluations=4, sigma_max=1.2, sigma_min=0.5, start=start),
+        ),
+        lambda start: jr.pspgd(evaluations=4, sigma_max=0.6, start=start),
+    )
+    np.testing.assert_array_equal(*(s.sample(KEY, prior, FINE, Y).image for s in (sampler, by_hand)))
+    made.clear()
+    samplers.over_grids(part, 1)
+    assert made == [(np.inf, 0.0, True)]
 
 
 def test_what_enlargement_cannot_express_is_noise():

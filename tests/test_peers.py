@@ -285,10 +285,10 @@ def test_ddrm_refuses_operators_without_a_decomposition():
         jr.ddrm(num_steps=4).sample(KEY, prior, jr.Degradation(blur, jr.NoNoise()), jnp.ones((8, 8, 3)))
 
 
-@pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm", "pigdm", "mmps", "ddpg", "pspgd"])
+@pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm", "pigdm", "mmps", "ddpg", "pspgd", "pdpps"])
 def test_noise_of_no_one_strength_must_be_stated(method):
     degradation = jr.Degradation(operators.Denoising(SHAPE), jr.PoissonNoise(1.0))
-    y, short = jnp.zeros(SHAPE), {"evaluations" if method == "pspgd" else "num_steps": 4}
+    y, short = jnp.zeros(SHAPE), {jr.METHODS[method].length: 4}
     with pytest.raises(TypeError, match="PoissonNoise, which has no one strength; give the sampler noise_std"):
         jr.METHODS[method].build(**short).sample(KEY, PRIOR, degradation, y)
     stated = jr.METHODS[method].build(**short, noise_std=0.1).sample(KEY, PRIOR, degradation, y)

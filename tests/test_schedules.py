@@ -11,6 +11,17 @@ from jaxrestore.samplers.dpps import candidate_counts
 GOLDEN = Golden("schedules")
 
 
+def test_a_part_keeps_the_levels_within_its_bounds_and_ends_on_the_image():
+    whole, part = schedules.ddpm(1000), schedules.ddpm(12, sigma_max=0.6, sigma_min=0.1)
+    sigma = np.sqrt(1 / whole.abar - 1)
+    within = np.flatnonzero((sigma >= 0.1) & (sigma <= 0.6))
+    assert (part.timesteps[0], part.timesteps[-1]) == (within[0], within[-1])
+    np.testing.assert_allclose(part.abar, whole.abar[part.timesteps], rtol=1e-12)
+    assert part.abar_previous[0] == 1.0
+    with pytest.raises(ValueError, match=f"at most the steps between sigma_min and sigma_max = {len(within)}"):
+        schedules.ddpm(len(within) + 1, sigma_max=0.6, sigma_min=0.1)
+
+
 @pytest.mark.parametrize("steps", [30, 100])
 def test_edm_grid_is_the_published_one(steps):
     np.testing.assert_allclose(schedules.edm(steps), GOLDEN.raw(f"edm{steps}_sigma"), rtol=1e-10)

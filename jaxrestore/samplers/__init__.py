@@ -24,9 +24,11 @@ from jaxrestore.samplers.mmps import mmps as mmps
 from jaxrestore.samplers.mmps import moment_matching as moment_matching
 from jaxrestore.samplers.momentum import adaptive_directional_momentum as adaptive_directional_momentum
 from jaxrestore.samplers.multigrid import coarse_to_fine as coarse_to_fine
+from jaxrestore.samplers.multigrid import over_grids as over_grids
+from jaxrestore.samplers.pdpps import pdpps as pdpps
 from jaxrestore.samplers.pigdm import pigdm as pigdm
 from jaxrestore.samplers.pigdm import pseudo_inverse_guidance as pseudo_inverse_guidance
-from jaxrestore.samplers.pspgd import preconditioned_residual as preconditioned_residual
+from jaxrestore.samplers.preconditioned import preconditioned_residual as preconditioned_residual
 from jaxrestore.samplers.pspgd import pspgd as pspgd
 from jaxrestore.samplers.reddiff import reddiff as reddiff
 from jaxrestore.samplers.repaint import repaint as repaint

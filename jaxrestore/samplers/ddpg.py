@@ -10,6 +10,7 @@ from jaxrestore.operators.spectral import likelihood_score, transpose
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require
+from jaxrestore.samplers.starts import Start, noise_start
 
 _LEAST_RIDGE = 1e-4  # published, for measurements without noise
 
@@ -72,6 +73,7 @@ def ddpg(
     ridge: jax.typing.ArrayLike = 0.7,
     shrink: bool = True,
     noise_std: jax.typing.ArrayLike | None = None,
+    start: Start = noise_start,
 ) -> Sampler:
     """Iteratively preconditioned guidance, for linear operators: from back-projection to least squares.
 
@@ -89,6 +91,7 @@ def ddpg(
       ridge: Weight of the noise in the inverse, not negative; published 0.2 to 7. May be traced.
       shrink: Scale each correction by (1 - abar_{t-1}) / (1 - abar_t), as published for noise of 0.1 and above.
       noise_std: s; None takes that of the degradation's Gaussian noise. At 0, delta_t is 0 throughout.
+      start: Where the first step begins; published noise.
 
     Returns:
       A sampler with an `AncestralState` and an `AncestralInfo`.
@@ -109,4 +112,4 @@ def ddpg(
     process = preconditioned_process(
         schedules.as_schedule(num_steps), gamma=gamma, zeta=zeta, ridge=ridge, shrink=shrink, noise_std=noise_std
     )
-    return ancestral(process)
+    return ancestral(process, start=start)

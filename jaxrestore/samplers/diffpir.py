@@ -10,6 +10,7 @@ from jaxrestore.operators.spectral import proximal_step
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import LEAST_VARIANCE, check_noise_std, noise_variance, require
+from jaxrestore.samplers.starts import Start, noise_start
 
 
 def proximal_process(
@@ -53,6 +54,7 @@ def diffpir(
     strength: jax.typing.ArrayLike = 1.0,
     zeta: jax.typing.ArrayLike = 0.1,
     noise_std: jax.typing.ArrayLike | None = None,
+    start: Start = noise_start,
 ) -> Sampler:
     """DiffPIR, for linear operators: each estimate is followed by a proximal step on the data.
 
@@ -66,6 +68,7 @@ def diffpir(
       strength: lambda, the weight of the prior, positive; published about 1. May be traced.
       zeta: Share of fresh noise, in [0, 1]; published 0.1, and 1 for inpainting. May be traced.
       noise_std: s; None takes that of the degradation's Gaussian noise.
+      start: Where the first step begins; published noise.
 
     Returns:
       A sampler with an `AncestralState` and an `AncestralInfo`.
@@ -84,4 +87,4 @@ def diffpir(
       (8, 8, 3)
     """
     schedule = schedules.as_schedule(num_steps)
-    return ancestral(proximal_process(schedule, strength=strength, zeta=zeta, noise_std=noise_std))
+    return ancestral(proximal_process(schedule, strength=strength, zeta=zeta, noise_std=noise_std), start=start)

@@ -18,7 +18,7 @@ from jaxrestore.samplers.ancestral import (
     guided,
 )
 from jaxrestore.samplers.dps import residual_norm
-from jaxrestore.samplers.starts import aligned_start, noise_start
+from jaxrestore.samplers.starts import Start, aligned_start, noise_start
 
 
 class CandidateInfo(NamedTuple):
@@ -134,6 +134,7 @@ def dpps(
     n_max: int = 50,
     chunk_size: int = 2,
     aligned: bool = True,
+    start: Start | None = None,
 ) -> Sampler:
     """Diffusion posterior proximal sampling: DPS that picks its noise.
 
@@ -146,6 +147,7 @@ def dpps(
       n_max: Most candidates at a step, at least 2.
       chunk_size: Candidates drawn and scored together: more memory, fewer loop turns. Does not change the result.
       aligned: Start from the measurement (see `aligned_start`) rather than from plain noise.
+      start: Where else the first step begins.
 
     Returns:
       A sampler with an `AncestralState` and an `AncestralInfo`.
@@ -164,6 +166,6 @@ def dpps(
     schedule = schedules.as_schedule(num_steps)
     return ancestral(
         guided(residual_norm, schedule, scale=scale, clip=True),
-        start=aligned_start if aligned else noise_start,
+        start=start or (aligned_start if aligned else noise_start),
         choose=best_of(schedule, n_max, chunk_size=chunk_size),
     )

@@ -1,8 +1,10 @@
 """Coarse to fine: the first, noisiest levels of a sampler on a reduced picture."""
 
+import functools
+import math
 import warnings
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,8 @@ from jaxrestore.operators.enlarged import Enlarged, enlarge, enlargement_error
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.starts import FirstImage
+
+_OVERLAP = 1.2
 
 
 def coarse_degradation(degradation: Degradation, factor: int) -> Degradation:
@@ -29,6 +33,42 @@ def coarse_degradation(degradation: Degradation, factor: int) -> Degradation:
         noise = GaussianNoise(jnp.hypot(jnp.asarray(std, jnp.float32), enlargement_error(operator, factor)))
     # To the type checker whether it is linear is a fact of the class; here it is one of the operator inside.
     return Degradation(cast(Operator, Enlarged(operator, factor)), noise)
+
+
+class Part(Protocol):
+    """A sampler that walks only a part of the noise levels: from `sigma_max` to `sigma_min`, then to the image."""
+
+    def __call__(self, *, sigma_max: float, sigma_min: float, start: FirstImage | None) -> Sampler: ...
+
+
+def over_grids(part: Part, num_grids: int, *, crossing: float = 0.5) -> Sampler:
+    """A sampler that begins on a picture reduced by 2^(num_grids - 1) and ends on the whole one.
+
+    Pixels of a reduced picture are means of many, so the same picture has the same share of noise there at a higher
+    level: each grid passes on at twice the noise of the next finer one.
+
+    Args:
+      part: Makes the sampler of one grid.
+      num_grids: At least 1; with 1 the sampler itself.
+      crossing: The noise level at which the finest grid takes over. It begins a fifth above it, for the enlarged
+        picture has errors of its own.
+
+    Returns:
+      A sampler with the state and the diagnostics of the finest grid's; see `coarse_to_fine`.
+
+    Raises:
+      ValueError: If `num_grids` is below 1.
+    """
+    _checks.at_least("grids", num_grids, 1)
+
+    def from_grid(grid: int, start: FirstImage | None) -> Sampler:  # 0 is the finest
+        sigma_max = math.inf if start is None else _OVERLAP * crossing * 2**grid
+        return part(sigma_max=sigma_max, sigma_min=crossing * 2 ** (grid - 1) if grid else 0.0, start=start)
+
+    sampler = from_grid(num_grids - 1, None)
+    for grid in reversed(range(num_grids - 1)):
+        sampler = coarse_to_fine(sampler, functools.partial(from_grid, grid))
+    return sampler
 
 
 def coarse_to_fine(coarse: Sampler, fine: Callable[[FirstImage], Sampler], *, factor: int = 2) -> Sampler:

@@ -3,31 +3,18 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import schedules
-from jaxrestore._numerics import safe_norm
-from jaxrestore.degradation import Degradation
-from jaxrestore.operators.spectral import likelihood_score
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers.ancestral import ancestral, guided
-from jaxrestore.samplers.likelihood import (
-    Estimate,
-    Level,
-    Likelihood,
-    LikelihoodGradient,
-    check_noise_std,
-    noise_variance,
-    require,
-)
+from jaxrestore.samplers.likelihood import Likelihood, check_noise_std, require
+from jaxrestore.samplers.preconditioned import preconditioned_residual
+from jaxrestore.samplers.starts import Start, noise_start
 
 
 def pseudo_inverse_guidance(noise_std: jax.typing.ArrayLike | None = None) -> Likelihood:
-    """r^2 times the gradient of log N(y; A x0, r^2 A A^T + s^2 I) through the denoiser.
-
-    The estimate is taken for a Gaussian around x0 with variance r^2 = sigma^2 / (1 + sigma^2): that of white data of
-    unit variance. Without noise this is minus the gradient of ||A^+ (y - A x0)||^2 / 2.
+    """`preconditioned_residual` by its first name: r^2 times the gradient of log N(y; A x0, r^2 A A^T + s^2 I).
 
     Args:
       noise_std: s, the deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
@@ -35,18 +22,7 @@ def pseudo_inverse_guidance(noise_std: jax.typing.ArrayLike | None = None) -> Li
     References:
       Song et al., Pseudoinverse-Guided Diffusion Models for Inverse Problems, ICLR 2023, equations 7 and 8.
     """
-
-    def likelihood(
-        estimate: Estimate, x: jax.Array, level: Level, degradation: Degradation, y: jax.Array
-    ) -> LikelihoodGradient:
-        variance = jnp.square(level.sigma) / (1.0 + jnp.square(level.sigma))
-        x0, back, aux = jax.vjp(estimate, x, has_aux=True)
-        residual = y - degradation.operator(x0)
-        score = likelihood_score(degradation.operator, residual, variance, noise_variance(degradation, noise_std))
-        (gradient,) = back(-variance * score)
-        return LikelihoodGradient(gradient, safe_norm(residual), x0, aux)
-
-    return likelihood
+    return preconditioned_residual(noise_std=noise_std)
 
 
 def pigdm(
@@ -54,6 +30,7 @@ def pigdm(
     num_steps: int | schedules.DDPMSchedule = 100,
     scale: jax.typing.ArrayLike = 1.0,
     noise_std: jax.typing.ArrayLike | None = None,
+    start: Start = noise_start,
 ) -> Sampler:
     """Pseudo-inverse guided diffusion, for linear operators.
 
@@ -64,6 +41,7 @@ def pigdm(
         published 20 and 100.
       scale: Further weight of the guidance, positive; published 1. May be traced.
       noise_std: Standard deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
+      start: Where the first step begins; published noise.
 
     Returns:
       A sampler with an `AncestralState` and an `AncestralInfo`.
@@ -89,5 +67,6 @@ def pigdm(
             scale=scale,
             weights=np.sqrt(schedule.abar * schedule.abar_previous),
             require=functools.partial(require, "pigdm", "linear"),
-        )
+        ),
+        start=start,
     )

@@ -1,73 +1,13 @@
 """PSPGD: SPGD with a preconditioned likelihood, whose step size is 1 whatever the operator."""
 
 import jax
-import jax.numpy as jnp
-from jax.scipy.sparse.linalg import cg
+import optax
 
 from jaxrestore import _checks
-from jaxrestore._numerics import safe_norm
-from jaxrestore.degradation import Degradation
-from jaxrestore.operators.linearised import linearise
-from jaxrestore.operators.spectral import likelihood_score
 from jaxrestore.samplers._base import Sampler
-from jaxrestore.samplers.likelihood import (
-    LEAST_VARIANCE,
-    Estimate,
-    Level,
-    Likelihood,
-    LikelihoodGradient,
-    check_noise_std,
-    noise_variance,
-)
+from jaxrestore.samplers.preconditioned import preconditioned_residual
 from jaxrestore.samplers.spgd import spgd
 from jaxrestore.samplers.starts import FirstImage
-
-
-def preconditioned_residual(*, solver_steps: int = 5, noise_std: jax.typing.ArrayLike | None = None) -> Likelihood:
-    """The gradient of v/2 ||y - A(x0(x))||^2 in the metric (v A A^T + s^2 I)^-1, the metric held fixed.
-
-    v = sigma^2 / (1 + sigma^2) is the variance of the image around its estimate, for white data of unit variance. The
-    metric evens out what the operator weighs differently, so that a step of 1 is right for all of them. It is applied
-    in closed form where the operator knows its decomposition, else by conjugate gradients; operators that are not
-    linear are linearised at the estimate, which makes this a Gauss-Newton step. For linear operators it is PiGDM's
-    guidance.
-
-    Args:
-      solver_steps: Conjugate gradient iterations for operators that are not linear, at least 1. They cost evaluations
-        of the operator, not of the network.
-      noise_std: s, the deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
-
-    References:
-      Song et al., Pseudoinverse-Guided Diffusion Models for Inverse Problems, ICLR 2023, equations 7 and 8.
-    """
-    _checks.at_least("solver_steps", solver_steps, 1)
-    check_noise_std(noise_std)
-
-    def likelihood(
-        estimate: Estimate, x: jax.Array, level: Level, degradation: Degradation, y: jax.Array
-    ) -> LikelihoodGradient:
-        operator, noise = degradation.operator, noise_variance(degradation, noise_std)
-        variance = jnp.square(level.sigma) / (1.0 + jnp.square(level.sigma))
-        x0, back, aux = jax.vjp(estimate, x, has_aux=True)
-        if operator.linear:
-            residual = y - operator(x0)
-            score = likelihood_score(operator, residual, variance, noise)
-        else:
-            local = linearise(operator, x0)
-            residual = y - local.measured
-            # Where the Jacobian has no rank (clipped pixels) only the noise keeps the system regular.
-            noise = jnp.maximum(noise, LEAST_VARIANCE)
-            solution, _ = cg(
-                lambda u: variance * local.forward(local.adjoint(u)) + noise * u,
-                residual,
-                tol=1e-6,
-                maxiter=solver_steps,
-            )
-            score = local.adjoint(solution)
-        (gradient,) = back(-variance * score)
-        return LikelihoodGradient(gradient, safe_norm(residual), x0, aux)
-
-    return likelihood
 
 
 def levels_of(evaluations: int, detail: float) -> int:
@@ -89,6 +29,7 @@ def pspgd(
     sigma_max: float = 10.0,
     sigma_min: float = 0.05,
     learning_rate: jax.typing.ArrayLike = 1.0,
+    momentum: jax.typing.ArrayLike = 0.5,
     solver_steps: int = 5,
     noise_std: jax.typing.ArrayLike | None = None,
     start: FirstImage | None = None,
@@ -106,6 +47,8 @@ def pspgd(
       sigma_max: First noise level.
       sigma_min: Last noise level.
       learning_rate: Step size, positive; 1 for every operator, unstable from about 4. May be traced.
+      momentum: Nesterov's, in [0, 1), restarted at each level: it moves on what the network, not the operator, makes
+        slow, such as the inside of holes. May be traced.
       solver_steps: See `preconditioned_residual`.
       noise_std: Standard deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
       start: The image to which the first noise is added.
@@ -129,15 +72,16 @@ def pspgd(
     """
     _checks.at_least("evaluations", evaluations, 4)
     _checks.within("detail", detail, 0.0, 1.0)
+    _checks.within("momentum", momentum, 0.0, 1.0)
     num_steps, warmup_steps = split_budget(evaluations, detail)
     return spgd(
         num_steps=num_steps,
         warmup_steps=warmup_steps,
         learning_rate=learning_rate,
         lr_min_ratio=1.0,
-        momentum=0.0,
         sigma_max=sigma_max,
         sigma_min=sigma_min,
         likelihood=preconditioned_residual(solver_steps=solver_steps, noise_std=noise_std),
+        transform=optax.trace(momentum, nesterov=True),  # pyright: ignore[reportArgumentType]
         start=start,
     )

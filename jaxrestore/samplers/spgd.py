@@ -4,6 +4,7 @@ from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxrestore import _checks, schedules
 from jaxrestore.degradation import Degradation
@@ -32,7 +33,8 @@ class SPGDInfo(NamedTuple):
     angle_likelihood_denoising: jax.Array  # (), between the descent direction -g and x0 - x
     angle_likelihood: jax.Array  # (), between successive annealing steps' likelihood gradients; NaN at the first
     angle_denoising: jax.Array  # (), between successive denoising directions; NaN at the first
-    momentum_weight: jax.Array  # (), mean alpha of the step's warm-up iterations after the first; NaN without them
+    # (), mean alpha of the step's warm-up iterations after the first; NaN without them, and under another transform
+    momentum_weight: jax.Array
 
 
 class _Inner(NamedTuple):
@@ -67,6 +69,7 @@ def spgd(
     sigma_max: float = 100.0,
     sigma_min: float = 0.1,
     likelihood: Likelihood = squared_residual,
+    transform: optax.GradientTransformation | None = None,
     start: FirstImage | None = None,
 ) -> Sampler:
     """Stabilized progressive gradient diffusion.
@@ -86,8 +89,9 @@ def spgd(
         the smoothed gradient and then steps with the raw one). May be traced.
       sigma_max: First noise level.
       sigma_min: Last noise level. Published 0.1.
-      start: The image to which the first noise is added; published none.
       likelihood: What to take the gradient of; published ||A(D(x, sigma)) - y||^2. The learning rate is in its units.
+      transform: What each level's gradients go through, instead of the adaptive directional momentum.
+      start: The image to which the first noise is added; published none.
 
     Returns:
       A sampler with an `SPGDState` and an `SPGDInfo`.
@@ -109,7 +113,7 @@ def spgd(
     _checks.positive("learning_rate", learning_rate)
     _checks.within("lr_min_ratio", lr_min_ratio, 0.0, 1.0)
     sigmas = schedules.edm(num_steps, sigma_max=sigma_max, sigma_min=sigma_min)
-    transform = adaptive_directional_momentum(momentum)
+    transform = adaptive_directional_momentum(momentum) if transform is None else transform
 
     def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> SPGDState:
         key_start, key_steps = jax.random.split(key)
@@ -129,11 +133,10 @@ def spgd(
         def warm_up(carry, _):
             x, memory, _ = carry
             likely = likelihood(estimate, x, Level(1.0, sigma), degradation, y)
-            update, memory = cast(
-                tuple[jax.Array, AdaptiveDirectionalMomentumState], transform.update(likely.gradient, memory)
-            )
+            update, memory = transform.update(likely.gradient, memory)
             inner = _Inner(likely.gradient, likely.x0 - x, likely.x0, likely.residual)
-            return (x - rate * update, memory, inner), memory.weight
+            weight = memory.weight if isinstance(memory, AdaptiveDirectionalMomentumState) else jnp.float32(jnp.nan)
+            return (x - rate * cast(jax.Array, update), memory, inner), weight
 
         # The momentum restarts at every noise level.
         before = _Inner(state.gradient, state.direction, state.x0, jnp.float32(0))
