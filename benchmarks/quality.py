@@ -30,13 +30,15 @@ def suits(name: str, shape: tuple[int, ...]) -> bool:
     return True
 
 
-def facts_of(task: jr.Task, method: str) -> dict[str, Any]:
-    """What a cell is made of beside its pictures."""
-    settings = methods.get(method).complete(task.for_method(method))
+def facts_of(task: jr.Task, method: str, **changed: Any) -> dict[str, Any]:
+    """What a cell is made of beside its pictures; some settings may be changed from the task's."""
+    settings = methods.get(method).complete({**task.for_method(method), **changed})
     return {"settings": settings, **networks.photo_facts()}
 
 
-def scores_of(task: jr.Task, method: str, photographs: _photographs.Photographs, result: Evaluation) -> dict[str, Any]:
+def scores_of(
+    task: jr.Task, method: str, photographs: _photographs.Photographs, result: Evaluation, **changed: Any
+) -> dict[str, Any]:
     """What came out, beside what the simple answer scores and what the method costs."""
     answers = [task.simple_answer(y) for y in result.measurements]
     simple = [evaluation.score(a, t) for a, t in zip(answers, photographs.stack, strict=True) if a is not None]
@@ -44,7 +46,7 @@ def scores_of(task: jr.Task, method: str, photographs: _photographs.Photographs,
     names = [path.name for path in photographs.paths]
     pictures = {name: scores._asdict() for name, scores in zip(names, result.scores, strict=True)}
     return {
-        "evaluations": methods.get(method).evaluations(task.for_method(method))._asdict(),
+        "evaluations": methods.get(method).evaluations({**task.for_method(method), **changed})._asdict(),
         "seconds_per_image": result.seconds / len(names),
         "mean": evaluation.mean_scores(result.scores)._asdict(),
         "simple": evaluation.mean_scores(simple)._asdict() if simple else None,

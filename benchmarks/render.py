@@ -89,6 +89,37 @@ def quality_table(cells: Cells) -> str:
     return markdown(head, rows)
 
 
+def conditions_table(cells: Cells) -> str:
+    """By method: PSNR above the simple answer's in the worst of the conditions along each axis, and which it is."""
+    worst: dict[str, dict[str, tuple[float, str]]] = {}
+    for label, cell in cells.items():
+        task, condition, method = label.split("/")
+        if cell["simple"] is None:
+            continue
+        axis, _, value = condition.partition(" ")
+        harmed = bool(cell["diverged"])
+        gain = -float("inf") if harmed else cell["mean"]["psnr"] - cell["simple"]["psnr"]
+        of_method = worst.setdefault(method, {})
+        of_method[axis] = min(of_method.get(axis, (float("inf"), "")), (gain, f"{task} {value}"))
+    axes = ("factor", "size", "noise")
+    rows = []
+    for method, by_axis in worst.items():
+        entries = [f"{by_axis[axis][0]:+.1f} dB ({by_axis[axis][1]})" if axis in by_axis else "" for axis in axes]
+        rows.append((method, *(entry.replace("-inf dB", "diverged") for entry in entries)))
+    return markdown(("method", *(f"worst {axis}" for axis in axes)), rows)
+
+
+def ablation_table(cells: Cells) -> str:
+    """PSNR and LPIPS by task and method, one column a variant."""
+    variants = list(dict.fromkeys(label.split(", ")[1] for label in cells))
+    rows = []
+    for name in dict.fromkeys(label.split(", ")[0] for label in cells):
+        of_name = [cells.get(f"{name}, {variant}") for variant in variants]
+        scores = [f"{c['mean']['psnr']:.2f} / {c['mean']['lpips']:.3f}" if c else "" for c in of_name]
+        rows.append((*name.split("/"), *scores))
+    return markdown(("task", "method", *variants), rows)
+
+
 def posterior_table(cells: Cells) -> str:
     """Sliced Wasserstein distance by method, and in brackets the spread of the samples over the posterior's."""
     problems = sorted({tuple(label.split("/")[:2]) for label in cells}, key=lambda p: (int(p[0]), float(p[1])))
@@ -170,6 +201,8 @@ RENDERINGS = {
     "against_torch": Rendering(torch_table),
     "posterior": Rendering(posterior_table, draw_posterior),
     "quality": Rendering(quality_table),
+    "conditions": Rendering(conditions_table),
+    "ablation": Rendering(ablation_table),
 }
 
 

@@ -13,6 +13,8 @@ import jaxrestore as jr
 from benchmarks import (
     _photographs,
     _results,
+    ablation,
+    conditions,
     gradient_step,
     large_image,
     networks,
@@ -24,7 +26,7 @@ from benchmarks import (
 )
 from benchmarks.cases import CASES
 from benchmarks.compared import COMPARED
-from jaxrestore import images
+from jaxrestore import evaluation, images
 from jaxrestore._pytree import pytree, static
 from jaxrestore.layers.conv import conv2d
 from jaxrestore.priors._base import predict_from_denoiser
@@ -97,6 +99,49 @@ def test_the_quality_table_says_what_diverged():
     scores = {"psnr": 20.0, "ssim": 0.5, "lpips": 0.25}
     cell = {"mean": scores, "simple": None, "seconds_per_image": 3.0, "shape": [4, 8, 8, 3], "diverged": ["a.png"]}
     assert "| denoising | dps (1 of 4 diverged) | 20.000 |" in render.quality_table({"denoising/dps": cell})
+
+
+class TestComparisonsOnPhotographs:
+    """Which cells they measure; the restoring itself is done by a stand-in that returns the truth but for an error."""
+
+    @pytest.fixture
+    def folder(self, tmp_path, monkeypatch):
+        def evaluate(sampler, prior, degradation, truths, *, key):
+            ys = evaluation.measure(degradation, truths, key)
+            restored = np.clip(truths + 0.1, -1, 1)
+            scores = [evaluation.Scores(20.0 if sampler.num_steps % 2 else 10.0, 0.5, 0.1) for _ in truths]
+            return evaluation.Evaluation(ys, restored, scores, 1.0, [])
+
+        monkeypatch.setattr(_results, "RESULTS", tmp_path)
+        for module in (conditions, ablation):
+            monkeypatch.setattr(module.evaluation, "evaluate", evaluate)
+        rng = np.random.default_rng(0)
+        images.save(tmp_path / "photos" / "a.png", rng.uniform(-1, 1, (96, 96, 3)).astype(np.float32))
+        return str(tmp_path / "photos")
+
+    def test_every_factor_is_compared_with_the_simple_answer(self, folder, monkeypatch, capsys):
+        monkeypatch.setattr(conditions, "FACTORS", (2, 8))
+        monkeypatch.setattr("sys.argv", ["conditions", folder, "--methods", "pspgd", "ddpg", "--only", "factor"])
+        conditions.main()
+        report = json.loads((_results.path("conditions")).read_text())["cells"]
+        assert set(report) == {f"super_resolution/factor {f}/{m}" for f in (2, 8) for m in ("pspgd", "ddpg")}
+        gains = {f: report[f"super_resolution/factor {f}/ddpg"] for f in (2, 8)}
+        worst = min(cell["mean"]["psnr"] - cell["simple"]["psnr"] for cell in gains.values())
+        assert f"{worst:+.1f} dB" in capsys.readouterr().out
+
+    def test_each_idea_of_dpps_is_left_out_alone(self, folder, monkeypatch, capsys):
+        words = ["ablation", folder, "--size", "32", "--tasks", "denoising", "--methods", "pdpps"]
+        monkeypatch.setattr("sys.argv", words)
+        ablation.main()
+        cells = json.loads((_results.path("ablation")).read_text())["cells"]
+        settings = {label: (c["settings"]["n_max"], c["settings"]["aligned"]) for label, c in cells.items()}
+        assert settings == {
+            "denoising/pdpps, both": (50, True),
+            "denoising/pdpps, selection": (50, False),
+            "denoising/pdpps, aligned start": (1, True),
+            "denoising/pdpps, neither": (1, False),
+        }
+        assert "| task | method | both | selection | aligned start | neither |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("file", sorted(_results.RESULTS.glob("*.json")), ids=lambda file: file.name)

@@ -187,7 +187,7 @@ def test_candidates_are_nearer_to_the_measurement_than_one_draw():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_max": 1}, "n_max is 1, expected at least 2"),
+        ({"n_max": 0}, "n_max is 0, expected at least 1"),
         ({"chunk_size": 0}, "chunk_size is 0"),
         ({"scale": 0.0}, "scale is 0.0"),
         ({"num_steps": 1001}, "expected at most base_steps = 1000"),

@@ -16,6 +16,7 @@ from jaxrestore.samplers.ancestral import (
     Selection,
     ancestral,
     guided,
+    single_draw,
 )
 from jaxrestore.samplers.dps import residual_norm
 from jaxrestore.samplers.starts import Start, aligned_start, noise_start
@@ -102,14 +103,16 @@ def best_of(schedule: schedules.DDPMSchedule, n_max: int = 50, *, chunk_size: in
 
     Args:
       schedule: The sampler's.
-      n_max: Most candidates at a step, at least 2.
+      n_max: Most candidates at a step; 1 draws one as other samplers do, and compares nothing.
       chunk_size: Candidates drawn and scored together: more memory, fewer loop turns. Does not change the result.
 
     Raises:
       ValueError: If a setting is out of range.
     """
-    _checks.at_least("n_max", n_max, 2)
+    _checks.at_least("n_max", n_max, 1)
     _checks.at_least("chunk_size", chunk_size, 1)
+    if n_max == 1:
+        return single_draw
     counts = candidate_counts(schedule, n_max)
     counts[0] = 0  # t = 0 adds no noise: nothing to choose from
 
@@ -144,7 +147,7 @@ def dpps(
     Args:
       num_steps: Reverse steps, 1 to 1000, or the schedule to follow, e.g. `schedules.ddpm(100, kind="cosine")`.
       scale: Positive; published 1.0 for super-resolution and inpainting, 0.4 for deblurring. May be traced.
-      n_max: Most candidates at a step, at least 2.
+      n_max: Most candidates at a step; 1 draws one as DPS does.
       chunk_size: Candidates drawn and scored together: more memory, fewer loop turns. Does not change the result.
       aligned: Start from the measurement (see `aligned_start`) rather than from plain noise.
       start: Where else the first step begins.

@@ -5,7 +5,7 @@ import numpy as np
 
 from jaxrestore import schedules
 from jaxrestore.samplers._base import Sampler
-from jaxrestore.samplers.ancestral import ancestral, guided, single_draw
+from jaxrestore.samplers.ancestral import ancestral, guided
 from jaxrestore.samplers.dpps import best_of
 from jaxrestore.samplers.preconditioned import preconditioned_residual
 from jaxrestore.samplers.starts import Start, aligned_start, noise_start
@@ -30,7 +30,7 @@ def pdpps(
     Args:
       num_steps: Reverse steps, 1 to 1000, or the schedule to follow.
       scale: Further weight of the guidance, positive; 1 for every operator. May be traced.
-      n_max: Most candidates at a step; 1 draws one as other ancestral samplers do.
+      n_max: Most candidates at a step, see `dpps`.
       chunk_size: See `dpps`.
       aligned: See `dpps`.
       solver_steps: See `preconditioned_residual`.
@@ -59,5 +59,5 @@ def pdpps(
     return ancestral(
         guided(likelihood, schedule, scale=scale, weights=weights),
         start=start or (aligned_start if aligned else noise_start),
-        choose=single_draw if n_max == 1 else best_of(schedule, n_max, chunk_size=chunk_size),
+        choose=best_of(schedule, n_max, chunk_size=chunk_size),
     )

@@ -29,7 +29,7 @@ def pspgd(
     sigma_max: float = 10.0,
     sigma_min: float = 0.05,
     learning_rate: jax.typing.ArrayLike = 1.0,
-    momentum: jax.typing.ArrayLike = 0.5,
+    momentum: jax.typing.ArrayLike = 0.0,
     solver_steps: int = 5,
     noise_std: jax.typing.ArrayLike | None = None,
     start: FirstImage | None = None,
@@ -47,8 +47,8 @@ def pspgd(
       sigma_max: First noise level.
       sigma_min: Last noise level.
       learning_rate: Step size, positive; 1 for every operator, unstable from about 4. May be traced.
-      momentum: Nesterov's, in [0, 1), restarted at each level: it moves on what the network, not the operator, makes
-        slow, such as the inside of holes. May be traced.
+      momentum: Nesterov's, in [0, 1), restarted at each level. It moves on what the network makes slow rather than the
+        operator, such as the inside of holes, and overshoots elsewhere. May be traced.
       solver_steps: See `preconditioned_residual`.
       noise_std: Standard deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
       start: The image to which the first noise is added.
