@@ -32,6 +32,7 @@ LEVERS: dict[str, Callable[[], Variants]] = {
         variants.group_norm,
         variants.group_norm_backward,
         variants.sums_of_gradients,
+        variants.shifted_products,
         variants.attention,
         variants.layout,
         variants.blur,

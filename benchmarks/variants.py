@@ -143,6 +143,47 @@ def sums_of_gradients() -> Variants:
     }
 
 
+def _shifted_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A 3x3 convolution as nine products of shifted images with the kernel's matrices: bfloat16 in, float32 out."""
+    height, width = x.shape[1:3]
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))).astype(jnp.bfloat16)
+    return sum(
+        jnp.einsum(
+            "nhwc,cd->nhwd",
+            padded[:, row : row + height, column : column + width],
+            kernel[row, column].astype(jnp.bfloat16),
+            preferred_element_type=jnp.float32,
+        )
+        for row in range(3)
+        for column in range(3)
+    )
+
+
+@jax.custom_vjp
+def _convolution_by_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return _shifted_products(x, kernel)
+
+
+_convolution_by_products.defvjp(
+    lambda x, kernel: (_shifted_products(x, kernel), (x, kernel)),
+    # Samplers need the image's gradient alone.
+    lambda saved, g: (_shifted_products(g, jnp.flip(saved[1], (0, 1)).swapaxes(2, 3)), jnp.zeros_like(saved[1])),
+)
+
+
+def shifted_products() -> Variants:
+    """3x3 convolutions as nine matrix products in bfloat16, where processors have instructions for these."""
+    arguments = (jr.load_prior("photo"), image(SIZE))
+
+    def conv2d(x, kernel, *, stride=1, at_end=False):
+        if kernel.shape[:2] == (3, 3) and stride == 1:
+            return _convolution_by_products(x, kernel)
+        return convolution(x, kernel, stride=stride, at_end=at_end)
+
+    convolution = unet.conv2d
+    return {"convolutions": (gradient_steps, arguments), "products": (_replaced("conv2d", conv2d), arguments)}
+
+
 def attention() -> Variants:
     """`jax.nn.dot_product_attention` against the same written out; 1024 positions, 4 heads of 64, with gradient."""
     q, k, v = (jnp.asarray(a) for a in np.random.default_rng(0).standard_normal((3, 1, 1024, 4, 64)).astype(np.float32))
