@@ -1,12 +1,13 @@
-"""Large images by tiles: do the seams show, and how much memory does it take?
+"""Large images by tiles, and from a coarse grid to the whole: do seams show, how much memory and time does it take?
 
-    python -m benchmarks.large_image FOLDER [--size 1024] [--method ddnm] [--save DIR]
+    python -m benchmarks.large_image FOLDER [--size 1024] [--method pspgd] [--grids 1 3] [--save DIR]
 
-The pictures' centres are degraded and restored with the bundled prior, once whole and once by tiles. At the tiles'
-borders two things are compared with the rest of the picture: the error, and the jump of the error from one pixel to the
-next across the border. Memory is what XLA reserves for a likelihood gradient, known before running.
+The pictures' centres are degraded and restored with the bundled prior, whole and by tiles, on as many grids as asked.
+At the tiles' borders two things are compared with the rest of the picture: the error, and the jump of the error from
+one pixel to the next across the border. Memory is what XLA reserves for a likelihood gradient, known before running.
 """
 
+import itertools
 import pathlib
 from typing import Any
 
@@ -58,12 +59,12 @@ def gradient_mb(prior: Prior, degradation: jr.Degradation) -> float:
 
 
 def measure(
-    task: jr.Task, method: str, prior: Prior, photographs: _photographs.Photographs, places: np.ndarray
+    task: jr.Task, sampler: jr.Sampler, prior: Prior, photographs: _photographs.Photographs, places: np.ndarray
 ) -> tuple[dict[str, Any], np.ndarray]:
     """A cell, and the restored pictures; `places` are the tiles' borders."""
     truths = photographs.stack
     result = evaluation.evaluate(
-        task.sampler(method), prior, task.degradation, truths, key=jax.random.key(0), batch_size=1, progress=True
+        sampler, prior, task.degradation, truths, key=jax.random.key(0), batch_size=1, progress=True
     )
     ratios = [seams(restored - truth, places) for restored, truth in zip(result.restored, truths, strict=True)]
     cell = {
@@ -83,6 +84,7 @@ def main() -> None:
     parser.add_argument("--overlap", type=int, default=64)
     parser.add_argument("--task", default="super_resolution", choices=_photographs.TASKS)
     parser.add_argument("--method", default="ddnm", choices=list(METHODS))
+    parser.add_argument("--grids", nargs="+", type=int, default=[1])
     parser.add_argument("--save", type=pathlib.Path, help="folder for the restored pictures")
     _cells.add_options(parser)
     arguments = parser.parse_args()
@@ -93,13 +95,17 @@ def main() -> None:
     tiled = TiledPrior(whole, tile=arguments.tile, overlap=arguments.overlap)
     task = jr.task(arguments.task, image_shape=photographs.stack.shape[1:])
     facts = {name: getattr(arguments, name) for name in ("task", "method", "tile", "overlap")}
-    facts["settings"] = methods.get(arguments.method).complete(task.for_method(arguments.method))
     facts |= {**networks.photo_facts(), **photographs.facts, "dtype": whole.config.dtype}
     places = borders(arguments.size, arguments.tile, arguments.overlap)
-    for name, prior in (("whole", whole), ("tiled", tiled)):
+    priors = {"whole": whole, "tiled": tiled}
+    for grids, (name, prior) in itertools.product(arguments.grids, priors.items()):
+        settings = {**task.for_method(arguments.method), "grids": grids}
+        facts["settings"] = methods.get(arguments.method).complete(settings)
+        name = name if grids == 1 else f"{name}, {grids} grids"
         if not cells.due(name, facts):
             continue
-        cell, restored = measure(task, arguments.method, prior, photographs, places)
+        sampler = task.sampler(arguments.method, grids=grids)
+        cell, restored = measure(task, sampler, prior, photographs, places)
         cells.write({name: {**facts, **cell}})
         print(name, cell, flush=True)
         if arguments.save:

@@ -72,6 +72,8 @@ SMALLEST = {
     "tint": "FOLDER --size 40 --sigmas 25",
 }
 LONGER = {
+    "ablation": "FOLDER --size 32 --pictures 1 --tasks denoising --methods pdpps",
+    "conditions": "FOLDER --pictures 1 --only size --methods ddrm",
     "against_torch": "--size 32 --repeats 1",
     "conversion": "ffhq256",
     "fid": "FOLDER FOLDER --weights RESULTS/inception --batch-size 2 --out RESULTS/fid-test.json",
