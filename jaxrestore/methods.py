@@ -189,9 +189,7 @@ def _annealed(settings: Settings, sigma_max: float, sigma_min: float, start: Fir
 def _reverse(settings: Settings, sigma_max: float, sigma_min: float, start: FirstImage | None) -> Settings:
     """Settings of a sampler on the steps of a reverse process, for a part of them."""
     whole = schedules.as_schedule(settings["num_steps"])
-    steps = schedules.ddpm(
-        whole.num_steps, base_steps=whole.base_steps, kind=whole.kind, sigma_max=sigma_max, sigma_min=sigma_min
-    )
+    steps = schedules.part_of(whole, sigma_max=sigma_max, sigma_min=sigma_min)
     return {**settings, "num_steps": steps, **({} if start is None else {"start": image_start(start)})}
 
 
@@ -199,7 +197,7 @@ METHODS: Mapping[str, Method] = {
     "spgd": Method(spgd, "learning_rate", _spgd, remedy="lower learning_rate", part=_annealed),
     "pspgd": Method(pspgd, "learning_rate", _pspgd, length="evaluations", remedy="lower learning_rate", part=_annealed),
     "dpps": Method(dpps, "scale", _one_gradient_each, weight_grows_with_side=True, remedy="lower scale", part=_reverse),
-    "pdpps": Method(pdpps, "scale", _one_gradient_each, remedy="lower scale", part=_reverse),
+    "pdpps": Method(pdpps, "scale", _one_gradient_each, remedy="lower scale", part=_annealed),
     "dps": Method(dps, "scale", _dps, weight_grows_with_side=True, remedy="lower scale"),
     "diffpir": Method(diffpir, "strength", _no_gradients, "linear", remedy="raise strength", part=_reverse),
     "ddnm": Method(ddnm, None, _no_gradients, "linear"),

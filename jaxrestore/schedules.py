@@ -173,44 +173,29 @@ class DDPMSchedule:
         return np.log(np.append(variance[1:2] if len(variance) > 1 else self.betas, variance[1:]))
 
 
-def ddpm(
-    num_steps: int,
-    *,
-    base_steps: int = 1000,
-    kind: str = "linear",
-    sigma_max: float = math.inf,
-    sigma_min: float = 0.0,
-) -> DDPMSchedule:
-    """A DDPM schedule of `base_steps`, or a part of it, respaced to `num_steps`.
+def ddpm(num_steps: int, *, base_steps: int = 1000, kind: str = "linear") -> DDPMSchedule:
+    """A DDPM schedule of `base_steps`, respaced to `num_steps`.
 
     The kept timesteps are spread evenly from the first to the last, and the betas are recomputed so that the cumulative
-    products at the kept steps stay what they were. A part is what begins or ends in the middle, as a run on several
-    grids does: from less noise than the whole process, or with a last step that goes from `sigma_min` to the image.
+    products at the kept steps stay what they were.
 
     Args:
       num_steps: Steps to keep, 1 to `base_steps`.
       base_steps: Steps that the network was trained with.
       kind: "linear" or "cosine".
-      sigma_max: Highest noise level sqrt((1 - abar) / abar) of those to keep.
-      sigma_min: Lowest of them.
 
     Raises:
       ValueError: If more steps are asked for than there are, or `kind` is unknown.
     """
     _checks.one_of("kind", kind, tuple(_BETAS))
     _checks.at_least("num_steps", num_steps, 1)
-    abar = np.cumprod(1.0 - _BETAS[kind](base_steps))
-    sigma = np.sqrt((1.0 - abar) / abar)
-    first, end = np.searchsorted(sigma, sigma_min), np.searchsorted(sigma, sigma_max, side="right")
-    if num_steps > end - first:
-        part = "base_steps" if end - first == base_steps else "the steps between sigma_min and sigma_max"
-        raise ValueError(f"num_steps is {num_steps}, expected at most {part} = {end - first}")
-    stride = (end - first - 1) / (num_steps - 1) if num_steps > 1 else 1.0
+    if num_steps > base_steps:
+        raise ValueError(f"num_steps is {num_steps}, expected at most base_steps = {base_steps}")
+    stride = (base_steps - 1) / (num_steps - 1) if num_steps > 1 else 1.0
     # Summed step by step, not multiplied: rounding then falls on the same timesteps as in the published code.
-    positions = np.cumsum(np.append(float(first), np.full(num_steps - 1, stride)))
+    positions = np.cumsum(np.append(0.0, np.full(num_steps - 1, stride)))
     timesteps = np.array([round(p) for p in positions], dtype=np.int64)
-    abar = abar[timesteps]
-    return DDPMSchedule(timesteps, 1.0 - abar / np.append(1.0, abar[:-1]), kind, base_steps)
+    return _kept(timesteps, base_steps, kind)
 
 
 def as_schedule(num_steps: int | DDPMSchedule) -> DDPMSchedule:
@@ -220,6 +205,65 @@ def as_schedule(num_steps: int | DDPMSchedule) -> DDPMSchedule:
       ValueError: If the number is below 1 or above 1000.
     """
     return num_steps if isinstance(num_steps, DDPMSchedule) else ddpm(num_steps)
+
+
+def part_of(schedule: DDPMSchedule, *, sigma_max: float = math.inf, sigma_min: float = 0.0) -> DDPMSchedule:
+    """As many steps of the same process, spread evenly over those between two noise levels.
+
+    For runs that begin or end in the middle, as those on several grids do: from less noise than the whole process, or
+    with a last step that goes from `sigma_min` to the image.
+
+    Args:
+      schedule: The process, and how many steps to keep.
+      sigma_max: Highest noise level sqrt((1 - abar) / abar) to keep.
+      sigma_min: Lowest.
+
+    Raises:
+      ValueError: If the process has fewer steps between the levels.
+    """
+    sigma = _sigmas(schedule.base_steps, schedule.kind)
+    first, end = np.searchsorted(sigma, sigma_min), np.searchsorted(sigma, sigma_max, side="right")
+    if schedule.num_steps > end - first:
+        raise ValueError(
+            f"num_steps is {schedule.num_steps}, expected at most the {end - first} steps that the process has between "
+            f"noise levels {sigma_min} and {sigma_max}"
+        )
+    timesteps = np.rint(np.linspace(first, end - 1, schedule.num_steps)).astype(np.int64)
+    return _kept(timesteps, schedule.base_steps, schedule.kind)
+
+
+def at_levels(sigmas: np.ndarray, *, base_steps: int = 1000, kind: str = "linear") -> DDPMSchedule:
+    """The steps of a DDPM process whose noise levels are nearest to given ones, by ratio.
+
+    Args:
+      sigmas: Noise levels sqrt((1 - abar) / abar), in any order; levels nearest to the same step count once.
+      base_steps: Length of the process.
+      kind: "linear" or "cosine".
+
+    Raises:
+      ValueError: If a level is not positive, or `kind` is unknown.
+
+    Example:
+      >>> jr.schedules.at_levels(jr.schedules.edm(4, sigma_max=10.0, sigma_min=0.1)[:-1]).timesteps
+      array([ 27, 195, 428, 662])
+    """
+    _checks.one_of("kind", kind, tuple(_BETAS))
+    if not np.all(np.asarray(sigmas) > 0):
+        raise ValueError(f"sigmas has a level of {np.min(sigmas)}, expected positive ones")
+    distance = np.abs(np.log(_sigmas(base_steps, kind))[:, None] - np.log(sigmas))
+    return _kept(np.unique(distance.argmin(0)), base_steps, kind)
+
+
+def _sigmas(base_steps: int, kind: str) -> np.ndarray:
+    """(base_steps,), the noise levels of a whole process."""
+    abar = np.cumprod(1.0 - _BETAS[kind](base_steps))
+    return np.sqrt((1.0 - abar) / abar)
+
+
+def _kept(timesteps: np.ndarray, base_steps: int, kind: str) -> DDPMSchedule:
+    """The schedule of some timesteps of a whole process."""
+    abar = np.cumprod(1.0 - _BETAS[kind](base_steps))[timesteps]
+    return DDPMSchedule(timesteps, 1.0 - abar / np.append(1.0, abar[:-1]), kind, base_steps)
 
 
 def time_travel(num_steps: int, *, length: int, repeats: int) -> np.ndarray:

@@ -95,7 +95,7 @@ def test_any_operator_goes_with_it(name, prior):
 
 
 def test_ancestral_samplers_go_on_from_the_middle_of_a_schedule(prior):
-    rest = jr.schedules.ddpm(10, sigma_max=0.6)
+    rest = jr.schedules.part_of(jr.schedules.ddpm(10), sigma_max=0.6)
     sampler = jr.coarse_to_fine(COARSE, lambda start: jr.diffpir(num_steps=rest, start=samplers.image_start(start)))
     assert sampler.num_steps == 10
     assert np.isfinite(jax.jit(sampler.sample)(KEY, prior, FINE, Y).image).all()

@@ -12,14 +12,30 @@ GOLDEN = Golden("schedules")
 
 
 def test_a_part_keeps_the_levels_within_its_bounds_and_ends_on_the_image():
-    whole, part = schedules.ddpm(1000), schedules.ddpm(12, sigma_max=0.6, sigma_min=0.1)
+    whole = schedules.ddpm(1000)
+    part = schedules.part_of(schedules.ddpm(12), sigma_max=0.6, sigma_min=0.1)
     sigma = np.sqrt(1 / whole.abar - 1)
     within = np.flatnonzero((sigma >= 0.1) & (sigma <= 0.6))
     assert (part.timesteps[0], part.timesteps[-1]) == (within[0], within[-1])
     np.testing.assert_allclose(part.abar, whole.abar[part.timesteps], rtol=1e-12)
     assert part.abar_previous[0] == 1.0
-    with pytest.raises(ValueError, match=f"at most the steps between sigma_min and sigma_max = {len(within)}"):
-        schedules.ddpm(len(within) + 1, sigma_max=0.6, sigma_min=0.1)
+    with pytest.raises(
+        ValueError, match=f"at most the {len(within)} steps that the process has between noise levels 0.1"
+    ):
+        schedules.part_of(schedules.ddpm(len(within) + 1), sigma_max=0.6, sigma_min=0.1)
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_steps_at_levels_are_the_nearest_by_ratio(kind):
+    levels = schedules.edm(20, sigma_max=10.0, sigma_min=0.05)[:-1]
+    schedule = schedules.at_levels(levels, kind=kind)
+    sigma = np.sqrt(1 / schedule.abar - 1)[::-1]
+    whole = np.sqrt(1 / schedules.ddpm(1000, kind=kind).abar - 1)
+    ratios = np.diff(np.log(whole)).max()
+    assert schedule.num_steps == 20
+    np.testing.assert_allclose(np.log(sigma), np.log(levels), atol=ratios)
+    with pytest.raises(ValueError, match="sigmas has a level of 0.0, expected positive ones"):
+        schedules.at_levels(np.array([1.0, 0.0]))
 
 
 @pytest.mark.parametrize("steps", [30, 100])
