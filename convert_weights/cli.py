@@ -10,35 +10,36 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 
-from convert_weights import bkse, diffusers, edm, guided_diffusion, inception, lpips, pipelines, verify
+from convert_weights import (
+    bkse,
+    by_name,
+    diffusers,
+    edm,
+    guided_diffusion,
+    hub,
+    inception,
+    lpips,
+    networks,
+    pipelines,
+    published,
+    verify,
+)
 from convert_weights.arrays import Arrays, ConversionError
 from convert_weights.reading import read_weights
 from jaxrestore.metrics.inception import VARIANTS, save_inception
 from jaxrestore.metrics.perceptual import NETWORKS, save_lpips
 from jaxrestore.operators.neural_blur import describe_blur, save_nonlinear_blur
-from jaxrestore.priors.checkpoint import load_prior, save_prior
-from jaxrestore.priors.config import UNetConfig
-from jaxrestore.priors.network import NetworkPrior
+from jaxrestore.priors.checkpoint import load_prior
 from jaxrestore.storage import weights
 
 
 class Target(NamedTuple):
     """Where and how to store what was converted."""
 
-    source: pathlib.Path
+    source: pathlib.Path  # or, before it is fetched, a name
     out: pathlib.Path
     dtype: str
     force: bool
-
-
-class Converted(NamedTuple):
-    """A network in this library's form, with what is known about it beside the tensors."""
-
-    config: UNetConfig
-    params: Arrays
-    parametrization: str
-    noise_schedule: str
-    info: dict[str, Any]
 
 
 @click.group("convert", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -97,40 +98,42 @@ _container_option = click.option(
 )
 @click.option("--noise-schedule", type=click.Choice(["linear", "cosine"]), help="[default: the preset's, else linear]")
 def _guided_diffusion(target, verified, container, preset, noise_schedule, **heads) -> None:
-    """OpenAI's guided-diffusion, and the FFHQ and ImageNet priors of DPS, DPPS and SPGD (.pt, .safetensors)."""
+    """OpenAI's guided-diffusion, and the FFHQ and ImageNet priors of DPS, DPPS and SPGD.
+
+    SOURCE is a file (.pt, .safetensors, ...), or the name of a published one, which is downloaded: imagenet64,
+    imagenet128, imagenet256, imagenet256-cond, imagenet512, lsun-bedroom, lsun-cat, lsun-horse, lsun-horse-nodropout.
+    """
+    origin = _origin(target)
+    if str(target.source) in published.NAMES and not target.source.exists():
+        file = published.find(str(target.source))
+        if preset not in (None, file.preset):
+            raise click.UsageError(f"--preset is {preset}, but {target.source} is of the preset {file.preset}")
+        target, origin = _fetched(target, by_name.from_server(file))
+        preset = file.preset
     state = _read(target, container)
-    config = guided_diffusion.infer_config(state, preset, **heads)
-    chosen = guided_diffusion.PRESETS.get(preset)
-    converted = Converted(
-        config,
-        guided_diffusion.convert(state, config),
-        "vp",
-        noise_schedule or (chosen.noise_schedule if chosen else "linear"),
-        {"preset": preset, "image_size": chosen.image_size} if chosen else {},
-    )
-    _write_prior(converted, target, verify.azula_unet(config, state) if verified else None)
+    converted = networks.from_guided_diffusion(state, preset, noise_schedule=noise_schedule, **heads)
+    _write_prior(converted, target, origin, verify.azula_unet(converted.config, state) if verified else None)
 
 
 @command.command("diffusers")
 @_target_options
 @_verify_option
 def _diffusers(target, verified) -> None:
-    """A folder with a diffusers UNet2DModel: google/ddpm-celebahq-256, ddpm-cifar10-32, or that of a training run."""
+    """A folder with a diffusers UNet2DModel, that of a training run included, or a repository of the Hugging Face hub.
+
+    For the latter SOURCE is its name, e.g. google/ddpm-celebahq-256, at a branch, tag or commit with @REVISION; with
+    hf: before it, folders here are not looked at.
+    """
+    origin, name = _origin(target), target.source.as_posix()
+    if not target.source.exists() and (address := hub.parse(name.removeprefix("hf:"))):
+        target, origin = _fetched(target, by_name.from_hub(address))
     pipeline = pipelines.read_pipeline(target.source)
     click.echo(pipeline.choice)
-    model = pipeline.config
-    config = diffusers.read_config(model)
     if pipeline.scheduler is None:
         click.echo("no scheduler_config.json: taken as trained with DDPM's linear betas")
-    converted = Converted(
-        config,
-        diffusers.convert(pipeline.state, config, cosine_first=model.get("flip_sin_to_cos", True)),
-        "vp",
-        pipeline.noise_schedule,
-        {"image_size": model.get("sample_size"), "scheduler": pipeline.scheduler},
-    )
-    reference = verify.diffusers_unet(model, diffusers.modern(pipeline.state)) if verified else None
-    _write_prior(converted, target, reference)
+    converted = networks.from_pipeline(pipeline)
+    reference = verify.diffusers_unet(pipeline.config, diffusers.modern(pipeline.state)) if verified else None
+    _write_prior(converted, target, origin, reference)
 
 
 @command.command("edm")
@@ -143,7 +146,8 @@ def _edm(target, container) -> None:
         raise ConversionError(f"container is {container!r}, but an EDM pickle has one network; leave --container out")
     state = edm.read_network(target.source) if is_pickle else _read(target, container)
     config = edm.infer_config(state)
-    _write_prior(Converted(config, edm.convert(state, config), "edm", "linear", {}), target, None)
+    converted = networks.Converted(config, edm.convert(state, config), "edm", "linear", {})
+    _write_prior(converted, target, _origin(target), None)
 
 
 @command.command("bkse")
@@ -188,7 +192,16 @@ def _read(target: Target, container: str | None) -> Arrays:
     return weights.state
 
 
-def _write_prior(converted: Converted, target: Target, reference: verify.Reference | None) -> None:
+def _fetched(target: Target, origin: by_name.Origin) -> tuple[Target, dict[str, str]]:
+    """The target with what was fetched as its source, and the notes of where it is from."""
+    click.echo(f"licence: {origin.notes['licence']}")
+    click.echo(f"fetched into {origin.path}, where it stays")
+    return target._replace(source=origin.path), origin.notes
+
+
+def _write_prior(
+    converted: networks.Converted, target: Target, origin: dict[str, Any], reference: verify.Reference | None
+) -> None:
     """Compare with the reference where there is one, write, and report."""
     config, params = converted.config, converted.params
     if reference is not None:
@@ -197,11 +210,8 @@ def _write_prior(converted: Converted, target: Target, reference: verify.Referen
         if not error <= verify.TOLERANCE:
             raise ConversionError(f"the error is above {verify.TOLERANCE:g}: nothing is written")
     stored: dict[str, Any] = _cast(params, target.dtype)
+    networks.write(converted, stored, target.out, origin, overwrite=target.force)
     forms = {"parametrization": converted.parametrization, "noise_schedule": converted.noise_schedule}
-    prior = NetworkPrior(
-        stored, config=config, parametrization=converted.parametrization, noise_schedule=converted.noise_schedule
-    )
-    save_prior(target.out, prior, info={**_origin(target), **converted.info}, overwrite=target.force)
     fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in ("dtype", "remat")}
     _report(target, "prior", stored, {**fields, **forms})
     if reference is not None and target.dtype != "float32":

@@ -2,7 +2,7 @@
 
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from convert_weights.arrays import Arrays, ConversionError
@@ -20,7 +20,9 @@ _WEIGHTS = (
 )
 _LESS = ("non_ema", "bf16", "fp16", ".bin")  # words of names that are taken last, most unwelcome first
 _UNETS = ("unet_ema", "unet")  # training scripts save the moving average beside the raw weights
-_LATENT = ("vae", "vqvae")
+_SCHEDULERS = ("scheduler_config.json", "scheduler/scheduler_config.json")
+_INDEX = "model_index.json"
+_LATENT = ("vae", "vqvae", "movq")
 # Their betas, where the configuration does not tell, are DDPM's: linear from 1e-4 to 0.02 in 1000 steps.
 _LIKE_DDPM = {
     "DDPMScheduler",
@@ -70,7 +72,12 @@ def read_pipeline(folder: pathlib.Path) -> Pipeline:
     kinds = {_noise_schedule(scheduler, str(place)) for place, scheduler in schedules.items()} or {"linear"}
     if len(kinds) > 1:
         raise ConversionError(f"{' and '.join(map(str, schedules))} have different betas; keep that of the training")
-    file = _find_weights(unet)
+    file = choose_weights([path.name for path in unet.iterdir() if path.is_file()])
+    if file is None:
+        raise ConversionError(
+            f"{unet} has no weights; expected diffusion_pytorch_model.safetensors, .bin or their index"
+        )
+    file = unet / file
     weights = read_weights(file)
     choice = [f"weights taken from {unet.resolve().name}/{file.name}", *filter(None, [weights.choice])]
     if is_average(unet.resolve().name):
@@ -81,12 +88,21 @@ def read_pipeline(folder: pathlib.Path) -> Pipeline:
     return Pipeline(config, weights.state, kinds.pop(), next(iter(schedules.values()), None), "; ".join(choice))
 
 
-def _find_weights(unet: pathlib.Path) -> pathlib.Path:
-    names = sorted(path.name for path in unet.iterdir() if path.is_file())
+def needed_files(files: Collection[str]) -> tuple[list[str], str | None]:
+    """What `read_pipeline` reads of a folder with these files, shards aside: descriptions, and the weights if any."""
+    unet = next((f for f in ("", *(f"{name}/" for name in _UNETS)) if f"{f}config.json" in files), "unet/")
+    inside = [file.removeprefix(unet) for file in files if file.startswith(unet)]
+    descriptions = (f"{unet}config.json", _INDEX, *_SCHEDULERS, *(f"{unet}{file}" for file in _SCHEDULERS))
+    weights = choose_weights([name for name in inside if "/" not in name])
+    return [file for file in dict.fromkeys(descriptions) if file in files], weights and unet + weights
+
+
+def choose_weights(names: Collection[str]) -> str | None:
+    """The file, or index of shards, with a network's weights among the names of its folder's files."""
     for pattern in _WEIGHTS:
-        if found := [name for name in names if re.fullmatch(pattern, name)]:
-            return unet / min(found, key=lambda name: [word in name for word in _LESS])
-    raise ConversionError(f"{unet} has no weights; expected diffusion_pytorch_model.safetensors, .bin or their index")
+        if found := sorted(name for name in names if re.fullmatch(pattern, name)):
+            return min(found, key=lambda name: [word in name for word in _LESS])
+    return None
 
 
 def _schedulers(unet: pathlib.Path) -> dict[pathlib.Path, dict[str, Any]]:
@@ -99,15 +115,19 @@ def _schedulers(unet: pathlib.Path) -> dict[pathlib.Path, dict[str, Any]]:
     roots = [unet, unet.parent]
     if unet.parent.name.startswith("checkpoint-"):  # of a training run, whose folder gets the pipeline
         roots.append(unet.parent.parent)
-    pipelines = [root for root in roots if (root / "model_index.json").is_file() or unet.name in _UNETS]
-    if latent := [root / name for root in pipelines for name in _LATENT if (root / name).is_dir()]:
+    indices = {root / _INDEX: read_json(root / _INDEX) for root in roots if (root / _INDEX).is_file()}
+    pipelines = [root for root in roots if root / _INDEX in indices or unet.name in _UNETS]
+    latent = [root / name for root in pipelines for name in _LATENT if (root / name).is_dir()]
+    # The folder of an autoencoder that was left out still has its place in the index.
+    latent += [index for index, parts in indices.items() if any(name in parts for name in _LATENT)]
+    if latent:
         raise ConversionError(
             f"{latent[0]} shows that the network works on latent variables: it is no prior of pictures"
         )
-    places = [root / file for root in roots for file in ("scheduler_config.json", "scheduler/scheduler_config.json")]
+    places = [root / file for root in roots for file in _SCHEDULERS]
     descriptions = {place: read_json(place) for place in places if place.is_file()}
-    for index in (root / "model_index.json" for root in roots):
-        if not descriptions and index.is_file() and isinstance(kind := read_json(index).get("scheduler"), list):
+    for index, parts in indices.items():
+        if not descriptions and isinstance(kind := parts.get("scheduler"), list):
             descriptions[index] = {"_class_name": kind[-1]}  # the folder of the scheduler itself was not downloaded
     return descriptions
 
@@ -124,6 +144,8 @@ def _noise_schedule(scheduler: Mapping[str, Any], where: str) -> str:
     if prediction != "epsilon":
         problems.append(f"the network predicts {prediction!r}, expected 'epsilon'")
     problems += [f"{flag} is {scheduler[flag]}, expected False" for flag in _FLAGS if scheduler.get(flag)]
+    if (clock := scheduler.get("timestep_type", "discrete")) != "discrete":
+        problems.append(f"timestep_type is {clock!r}, expected 'discrete'")
     if steps != 1000 or trained is not None:
         problems.append(f"it was trained with {steps} steps{' of its own' if trained else ''}, expected 1000")
     if kind not in ("linear", "squaredcos_cap_v2") or (kind == "linear" and ends != (1e-4, 0.02)):

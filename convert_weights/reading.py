@@ -78,13 +78,9 @@ def _read(path: pathlib.Path) -> Any:
 
 def _read_shards(path: pathlib.Path) -> Any:
     """The tensors that an index spreads over files of its folder."""
-    places = read_json(path).get("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
-        raise ConversionError(f"{path} has no weight_map of names to files: it is no index of a sharded checkpoint")
+    places = _read_index(path)
     shards: dict[str, Any] = {}
     for file in sorted(set(places.values())):
-        if pathlib.PurePath(file).name != file or file.endswith(".json"):
-            raise ConversionError(f"{path} names the file {file!r}, expected a checkpoint in its own folder")
         if not (path.parent / file).is_file():
             raise ConversionError(f"{path.parent} lacks {file}, a shard that {path.name} names; download it")
         shards[file] = _read(path.parent / file)
@@ -92,3 +88,22 @@ def _read_shards(path: pathlib.Path) -> Any:
     if missing:
         raise ConversionError(f"{path} names tensors that are not there: {', '.join(missing[:8])}")
     return {name: shards[file][name] for name, file in places.items()}
+
+
+def shard_names(path: pathlib.Path) -> list[str]:
+    """The files of its folder that an index spreads tensors over.
+
+    Raises:
+      ConversionError: If it is no index, or names files elsewhere.
+    """
+    return sorted(set(_read_index(path).values()))
+
+
+def _read_index(path: pathlib.Path) -> dict[str, str]:
+    places = read_json(path).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
+        raise ConversionError(f"{path} has no weight_map of names to files: it is no index of a sharded checkpoint")
+    for file in places.values():
+        if pathlib.PurePath(file).name != file or file.endswith(".json"):
+            raise ConversionError(f"{path} names the file {file!r}, expected a checkpoint in its own folder")
+    return places

@@ -1,4 +1,4 @@
-"""A progress bar of steps."""
+"""Progress bars: of steps, and of bytes."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -37,3 +37,16 @@ def step_bar(total: int, *, enabled: bool) -> Iterator[Callable[[int], Any]]:
     with Progress(TextColumn("restoring"), *columns, speed_estimate_period=120) as bar:
         task = bar.add_task("", total=total)
         yield lambda steps: bar.advance(task, steps)
+
+
+@contextlib.contextmanager
+def byte_bar(name: str, total: int, done: int) -> Iterator[Callable[[int], Any]]:
+    """A function that advances a bar by so many bytes of `total`; on standard error, and only where a person looks."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TextColumn("left"), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(TextColumn(name), *columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total, completed=done)
+        yield lambda count: bar.advance(task, count)

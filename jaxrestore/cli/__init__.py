@@ -2,13 +2,13 @@
 
 import importlib
 import os
-import pathlib
 
 import click
 import jax
 
 import jaxrestore
 from jaxrestore import console
+from jaxrestore.storage.cache import cache_folder
 
 _COMMANDS = ("demo", "restore", "degrade", "evaluate", "analyze", "tune", "train", "convert", "info")
 
@@ -41,6 +41,9 @@ def _use_compilation_cache() -> None:
     """Keep compiled programs between runs, unless the user has set a folder or switched it off."""
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or "JAX_ENABLE_COMPILATION_CACHE" in os.environ:
         return
-    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(root) / "jaxrestore" / "xla"))
+    try:
+        folder = cache_folder("xla")
+    except OSError:  # whoever can keep no programs compiles them again
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

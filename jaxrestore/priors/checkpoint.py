@@ -13,6 +13,7 @@ from jaxrestore.priors.network import NetworkPrior, Params, abstract_params
 from jaxrestore.storage import weights
 
 BUNDLED = pathlib.Path(__file__).parent / "bundled"
+_HOSTED = ("hf:", "guided-diffusion:")  # beginnings of names of priors that others host
 
 
 class PriorError(weights.WeightsError):
@@ -35,7 +36,7 @@ def save_prior(
 
     Args:
       path: Folder to create.
-      prior: What to save. A class label is not saved: choose one after loading, with `dataclasses.replace`.
+      prior: What to save. A class label is not saved: choose one when loading.
       info: JSON-serialisable notes kept in `prior.json` (source, licence, training settings).
       overwrite: Replace an existing folder; it stays until the new one is complete.
 
@@ -56,20 +57,32 @@ def save_prior(
     return weights.save(path, "prior", prior.params, shapes, description, overwrite=overwrite, error=PriorError)
 
 
-def load_prior(name: str | os.PathLike[str], *, dtype: str | None = None, remat: bool = False) -> NetworkPrior:
-    """Load a bundled prior by name, or any prior from its folder.
+def load_prior(
+    name: str | os.PathLike[str], *, dtype: str | None = None, remat: bool = False, label: int | None = None
+) -> NetworkPrior:
+    """Load a bundled prior by name, any prior from its folder, or a published one from where it is hosted.
+
+    A published one is fetched and converted when it is asked for the first time, into the folder "priors" of the
+    library's cache: `$JAXRESTORE_CACHE`, else `$XDG_CACHE_HOME/jaxrestore`, else `~/.cache/jaxrestore`. Its licence is
+    printed then. On the Hugging Face hub, a branch may mean other weights later, which are fetched too; without a
+    network, or with HF_HUB_OFFLINE, those that were fetched last are loaded.
 
     Args:
-      name: "photo" (bundled), or a folder written by `save_prior`, `jaxrestore train` or `convert_weights`.
+      name: "photo" (bundled); a folder written by `save_prior`, `jaxrestore train` or `convert_weights`;
+        "hf:OWNER/NAME", with @REVISION if wished, a diffusers network on the hub, such as
+        "hf:google/ddpm-celebahq-256" (needs `pip install 'jaxrestore[hub]'`); or "guided-diffusion:NAME", a checkpoint
+        that OpenAI hosts, such as "guided-diffusion:imagenet256" (`convert_weights/README.md` lists them).
       dtype: Compute dtype of the network, "float32", "bfloat16" or "float16"; None keeps the stored configuration's.
         Parameters are held in float32 either way.
       remat: Recompute blocks in the backward pass, for less memory.
+      label: Class of the pictures, from 0, for a class-conditional prior; see `NetworkPrior.for_class`.
 
     Raises:
-      PriorError: If there is no such prior, its version is unknown, or its parameters are damaged; the text lists what
-        differs.
+      PriorError: If there is no such prior, its version is unknown, it cannot be fetched or converted, or its
+        parameters are damaged; the text lists what differs.
+      ValueError: If it has no such class.
     """
-    path = BUNDLED / name if isinstance(name, str) and name in bundled_priors() else pathlib.Path(name).absolute()
+    path = _folder(name)
     if not (path / "prior.json").is_file():
         known = ", ".join(bundled_priors()) or "none"
         raise PriorError(f"{path} holds no prior (no prior.json); bundled priors: {known}")
@@ -77,12 +90,29 @@ def load_prior(name: str | os.PathLike[str], *, dtype: str | None = None, remat:
     config = UNetConfig(**header["config"])
     params = weights.read_params(path, header, abstract_params(config), PriorError)
     config = dataclasses.replace(config, dtype=dtype or config.dtype, remat=remat)
-    return NetworkPrior(
+    prior = NetworkPrior(
         params,
         config=config,
         parametrization=header["parametrization"],
         noise_schedule=header.get("noise_schedule", "linear"),  # folders of the first release lack it
     )
+    return prior if label is None else prior.for_class(label)
+
+
+def _folder(name: str | os.PathLike[str]) -> pathlib.Path:
+    if not isinstance(name, str):
+        return pathlib.Path(name).absolute()
+    if name in bundled_priors():
+        return BUNDLED / name
+    if not name.startswith(_HOSTED):
+        return pathlib.Path(name).absolute()
+    from convert_weights import by_name  # which knows this module
+    from convert_weights.arrays import ConversionError
+
+    try:
+        return by_name.cached_prior(name)
+    except ConversionError as error:
+        raise PriorError(str(error)) from error
 
 
 def cast_params(params: Params, dtype: jax.typing.DTypeLike) -> Params:

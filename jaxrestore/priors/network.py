@@ -1,5 +1,6 @@
 """A UNet as a prior: the network's output turned into a denoised image."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -111,6 +112,22 @@ class NetworkPrior:
     def __post_init__(self) -> None:
         _checks.one_of("parametrization", self.parametrization, PARAMETRIZATIONS)
         _checks.one_of("noise_schedule", self.noise_schedule, tuple(NOISE_SCHEDULES))
+
+    def for_class(self, label: int) -> "NetworkPrior":
+        """The prior of pictures of one class.
+
+        Args:
+          label: Of a class-conditional network, from 0; ImageNet's are in the order of their WordNet identifiers.
+
+        Raises:
+          ValueError: If the network has no classes, or not that one.
+        """
+        classes = self.config.num_classes
+        if classes is None:
+            raise ValueError(f"label is {label}, but this prior knows no classes; leave it out")
+        if not 0 <= label < classes:
+            raise ValueError(f"label is {label}, expected one of this prior's {classes} classes, 0 to {classes - 1}")
+        return dataclasses.replace(self, label=jnp.int32(label))
 
     @property
     def any_size(self) -> bool:

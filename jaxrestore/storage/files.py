@@ -7,7 +7,7 @@ import pathlib
 import tempfile
 from collections.abc import Iterator
 
-_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # error numbers of a disk that is full, for all or for this user
 
 
 @contextlib.contextmanager
@@ -27,6 +27,25 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Hold other processes off while the block runs: they wait at their own `locked(path)`.
+
+    The file stays. Where the system or its file system knows no such locks (Windows, some network drives), nobody
+    waits: what is written there must be safe without.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield  # closing the file gives the lock back
+
+
 def write_whole(path: pathlib.Path, data: bytes) -> None:
     """Write bytes; on a full disk, or one that reports it late, the file stays what it was.
 
@@ -41,7 +60,7 @@ def write_whole(path: pathlib.Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())  # some file systems tell here only that there is no room
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM:
             raise
         raise OSError(
             f"{path} needs {len(data)} bytes, and there is no room for them ({error.strerror}); "
