@@ -25,7 +25,7 @@ class Scores(NamedTuple):
 
     psnr: float  # dB
     ssim: float
-    lpips: float  # AlexNet, smaller is better
+    lpips: float  # AlexNet, smaller is better; of grey pictures, shown to it in three equal channels
 
 
 class Evaluation(NamedTuple):
@@ -43,12 +43,16 @@ def score(restored: np.ndarray, truth: np.ndarray) -> Scores:
     if not np.isfinite(restored).all():
         return Scores(*[float("nan")] * len(Scores._fields))
     pair = [jnp.asarray(images.from_uint8(images.to_uint8(a))) for a in (restored, truth)]
-    return Scores(*(float(v) for v in _scores(*pair, metrics.load_lpips())))
+    return Scores(*(float(v) for v in _compare(*pair, metrics.load_lpips())))
 
 
-@jax.jit
-def _scores(a: jax.Array, b: jax.Array, params: metrics.LPIPSParams) -> tuple[jax.Array, jax.Array, jax.Array]:
-    return metrics.psnr(a, b), metrics.ssim(a, b), metrics.lpips(a, b, params)
+def compare(a: jax.Array, b: jax.Array, params: metrics.LPIPSParams) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """What `Scores` holds, of two images (H, W, C) as they are: pure, with LPIPS's weights as an argument."""
+    seen_a, seen_b = (jnp.repeat(x, 3, axis=2) if x.shape[2] == 1 else x for x in (a, b))
+    return metrics.psnr(a, b), metrics.ssim(a, b), metrics.lpips(seen_a, seen_b, params)
+
+
+_compare = jax.jit(compare)
 
 
 def measure(degradation: Degradation, truths: np.ndarray, key: jax.Array) -> np.ndarray:

@@ -10,6 +10,11 @@ Options = Mapping[str, Any]  # all options of a task, those left at their defaul
 
 
 def same_shape(measured: Sequence[int], options: Options) -> Shape:
+    """The image has the shape of the measurement."""
+    return (measured[0], measured[1], measured[2])
+
+
+def coloured_shape(measured: Sequence[int], options: Options) -> Shape:
     """The image is as large as the measurement, and in colour."""
     return (measured[0], measured[1], 3)
 
@@ -22,7 +27,7 @@ def factor(options: Options) -> int:
 
 def enlarged_shape(measured: Sequence[int], options: Options) -> Shape:
     """The image is larger than the measurement by super-resolution's factor."""
-    return (factor(options) * measured[0], factor(options) * measured[1], 3)
+    return (factor(options) * measured[0], factor(options) * measured[1], measured[2])
 
 
 def unpadded_shape(measured: Sequence[int], options: Options) -> Shape:
@@ -40,4 +45,4 @@ def unpadded_shape(measured: Sequence[int], options: Options) -> Shape:
             f"amplitudes of {measured[0]}x{measured[1]} fit no image with oversample={options['oversample']:g}"
         )
 
-    return (unpadded(measured[0]), unpadded(measured[1]), 3)
+    return (unpadded(measured[0]), unpadded(measured[1]), measured[2])

@@ -182,6 +182,7 @@ _ROWS = (
         "colour a grey picture",
         lambda shape, key: operators.Colorization(shape),
         0.01,
+        image_shape=geometry.coloured_shape,
         stored="grey",
         simple_answer=simple_answers.grey,
     ),

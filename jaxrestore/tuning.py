@@ -134,7 +134,7 @@ def _program(factory: Callable[..., Sampler], settings: Mapping[str, Any], trace
         restored = sampler.sample(key, prior, degradation, y).image
         # What is not finite must not be clipped into a picture: its scores are NaN, and come last.
         image = jnp.where(jnp.isfinite(restored).all(), jnp.clip(restored, -1.0, 1.0), jnp.nan)
-        return metrics.psnr(image, truth), metrics.ssim(image, truth), metrics.lpips(image, truth, lpips)
+        return evaluation.compare(image, truth, lpips)
 
     return jax.jit(jax.vmap(one, in_axes=(0, 0, None, None, 0, 0, None)))
 

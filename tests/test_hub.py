@@ -205,7 +205,9 @@ class TestConvert:
 
     def test_a_connection_that_is_cut_again_and_again_is_given_up(self, server, tmp_path):
         server.cuts = [0] * 100
-        with pytest.raises(ConversionError, match="google/ddpm-tiny at main (could not be fetched|is not in the hub's cache)"):
+        with pytest.raises(
+            ConversionError, match="google/ddpm-tiny at main (could not be fetched|is not in the hub's cache)"
+        ):
             convert(NAME, "--out", tmp_path / "prior")
         server.cuts.clear()
         convert(NAME, "--out", tmp_path / "prior")

@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from jaxrestore import methods, tuning
-from jaxrestore.cli._options import decorated, gathered_into, prior_option, quiet_option
+from jaxrestore.cli import _prior
+from jaxrestore.cli._options import decorated, gathered_into, label_option, prior_option, quiet_option
 from jaxrestore.cli._values import annotations, parse_values
 from jaxrestore.methods import METHODS, Method
-from jaxrestore.priors import Prior, SelfEnsemble, bundled_priors, load_prior
+from jaxrestore.priors import Prior, SelfEnsemble, bundled_priors
 from jaxrestore.settings import SETTINGS
 from jaxrestore.tasks import Task
 
@@ -21,6 +22,7 @@ class MethodChoice:
 
     method_name: str
     prior: str
+    label: int | None  # class of the pictures, for a prior that knows classes
     self_ensemble: int  # copies of the picture that the prior is asked for
     settings: str | None
     overrides: tuple[str, ...]
@@ -33,10 +35,14 @@ class MethodChoice:
         """The method's row."""
         return METHODS[self.method_name]
 
-    def load_prior(self, **options: Any) -> Prior:
-        """The prior, asked for mirror images too if so wished; keyword arguments are those of the library's."""
-        loaded = load_prior(self.prior, **options)
-        return SelfEnsemble(loaded, self.self_ensemble) if self.self_ensemble != 1 else loaded
+    def load_prior(self, **options: Any) -> tuple[Prior, int]:
+        """The prior, asked for mirror images too if so wished, and the channels of the pictures that it knows.
+
+        Keyword arguments are those of the library's `load_prior`.
+        """
+        loaded = _prior.load(self.prior, self.label, **options)
+        prior = SelfEnsemble(loaded, self.self_ensemble) if self.self_ensemble != 1 else loaded
+        return prior, loaded.config.in_channels
 
     def settings_for(self, task: Task) -> dict[str, Any]:
         """Settings of the method for a task: a recommended set or a tuned file, with some values replaced."""
@@ -52,7 +58,7 @@ class MethodChoice:
 
     def for_report(self) -> dict[str, Any]:
         """Method, prior and number of samples for result files."""
-        names = {"method": self.method_name, "prior": self.prior}
+        names = {"method": self.method_name, "prior": self.prior, "label": self.label}
         return {**names, "self_ensemble": self.self_ensemble, "samples": self.samples}
 
     def settings_for_report(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +84,7 @@ def recommended_set(prior: str) -> str:
 
 
 def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--method, --prior and what goes with them, as one argument `method_choice: MethodChoice`."""
+    """--method, --prior, --label and what goes with them, as one argument `method_choice: MethodChoice`."""
     options = (
         click.option(
             "--method",
@@ -88,6 +94,7 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Restoration method; `jaxrestore info` lists their settings.",
         ),
         prior_option,
+        label_option,
         click.option(
             "--self-ensemble",
             type=click.Choice(["2", "4"]),

@@ -15,7 +15,13 @@ force_option = click.option("--force", is_flag=True, help="Replace existing file
 seed_option = click.option("--seed", default=0, help="Seed of all random draws; the same seed gives the same result.")
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
 prior_option = click.option(
-    "--prior", default="photo", help="What pictures look like: the bundled prior's name, or the folder of another."
+    "--prior",
+    default="photo",
+    help="What pictures look like: the bundled prior's name, the folder of another, or a published one, to be fetched: "
+    "hf:OWNER/NAME or guided-diffusion:NAME.",
+)
+label_option = click.option(
+    "--label", type=int, metavar="CLASS", help="Class of the pictures, from 0, for a prior that knows classes."
 )
 
 

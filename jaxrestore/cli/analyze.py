@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import analysis, evaluation
-from jaxrestore.cli import _files
+from jaxrestore.cli import _files, _prior
 from jaxrestore.cli._method_choice import recommended_set
-from jaxrestore.cli._options import PATH, force_option, prior_option
+from jaxrestore.cli._options import PATH, force_option, label_option, prior_option
 from jaxrestore.cli._reports import print_table
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.methods import METHODS
-from jaxrestore.priors import load_prior
 
 
 @click.command("analyze")
@@ -33,6 +32,7 @@ from jaxrestore.priors import load_prior
 @click.option("--warmup-steps", default=5, type=click.IntRange(2), help="Likelihood steps at each level with warm-up.")
 @click.option("--size", default=128, type=click.IntRange(16), help="Use the picture's centre of this many pixels.")
 @prior_option
+@label_option
 @task_options
 @force_option
 def command(
@@ -43,6 +43,7 @@ def command(
     warmup_steps: int,
     size: int,
     prior: str,
+    label: int | None,
     task_choice: TaskChoice,
     force: bool,
 ) -> None:
@@ -60,9 +61,10 @@ def command(
     table = out.with_suffix(".csv")
     _files.refuse_existing([out, table], force)
     options = task_choice.read_options()
+    loaded = _prior.load(prior, label)
     truth = _files.read_clean(image, task_choice.definition.multiple(options), size)
+    truth = _prior.known_clean(truth, loaded.config.in_channels, image)
     task = task_choice.build(truth.shape, options)
-    loaded = load_prior(prior)
     y = task.degradation.measure(key_for("measurement", task_choice.seed), jnp.asarray(truth))
 
     curves, rows = {}, []
@@ -70,13 +72,13 @@ def command(
         method = METHODS[name]
         settings = method.complete(task.for_method(name, recommended_set(prior)))
         step_size = settings[str(method.weight)]  # all methods that have variants have one
-        for label, sampler in analysis.variants(name, steps, warmup_steps, step_size).items():
-            click.echo(label, err=True)
+        for variant, sampler in analysis.variants(name, steps, warmup_steps, step_size).items():
+            click.echo(variant, err=True)
             key = key_for("sampler", task_choice.seed)
-            restored, curves[label] = analysis.curves(sampler, key, loaded, task.degradation, y)
+            restored, curves[variant] = analysis.curves(sampler, key, loaded, task.degradation, y)
             scores = evaluation.score(restored, truth)
-            means = [float(np.nanmean(getattr(curves[label], angle))) for angle in analysis.CURVES]
-            rows.append((label, *(f"{mean:.0f}" for mean in means), scores.psnr, scores.lpips))
+            means = [float(np.nanmean(getattr(curves[variant], angle))) for angle in analysis.CURVES]
+            rows.append((variant, *(f"{mean:.0f}" for mean in means), scores.psnr, scores.lpips))
     analysis.draw(out, curves, title=f"{task_choice.task_name}, {steps} steps, {truth.shape[0]}x{truth.shape[1]}")
     analysis.write_csv(table, curves)
     print_table("Mean angles in degrees", ("variant", *analysis.CURVES.values(), "PSNR", "LPIPS"), rows)

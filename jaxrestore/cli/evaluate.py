@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxrestore import evaluation, images, parallel
-from jaxrestore.cli import _failures, _files
+from jaxrestore.cli import _failures, _files, _prior
 from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._options import PATH, force_option
 from jaxrestore.cli._reports import json_scores, print_table
@@ -61,8 +61,9 @@ def command(
     targets = [] if save is None else _files.outputs(paths, folder, save, ".png")
     _files.refuse_existing([*targets, *([out] if out else [])], force)
     options = task_choice.read_options()
-    truths = [_files.read_clean(path, task_choice.definition.multiple(options)) for path in paths]
-    prior = method_choice.load_prior()
+    prior, channels = method_choice.load_prior()
+    multiple = task_choice.definition.multiple(options)
+    truths = [_prior.known_clean(_files.read_clean(path, multiple), channels, path) for path in paths]
 
     rows_by_index: dict[int, Row] = {}
     shapes: list[dict[str, Any]] = []

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxrestore import images, parallel
-from jaxrestore.cli import _failures, _files
+from jaxrestore.cli import _failures, _files, _prior
 from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._options import PATH, force_option, out_option
 from jaxrestore.cli._seeds import key_for
@@ -99,8 +99,8 @@ def command(
     written = [targets[i] for i in indices]
     _files.refuse_existing([*written, *(f for t in written if save_std for f in _std_files(t))], force)
     options = task_choice.read_options()
-    jobs = [Job(paths[i], targets[i], i, *_read(paths[i], task_choice, options)) for i in indices]
-    prior = method_choice.load_prior(dtype=dtype)
+    prior, channels = method_choice.load_prior(dtype=dtype)
+    jobs = [Job(paths[i], targets[i], i, *_read(paths[i], channels, task_choice, options)) for i in indices]
 
     # All tasks and samplers are made, and so all options checked, before the first picture is restored.
     plans = [_plan(group, task_choice, method_choice, options) for group in _groups(jobs)]
@@ -128,11 +128,12 @@ def command(
 
 
 def _read(
-    path: pathlib.Path, task_choice: TaskChoice, options: Mapping[str, Any]
+    path: pathlib.Path, channels: int, task_choice: TaskChoice, options: Mapping[str, Any]
 ) -> tuple[np.ndarray, images.Picture | None]:
     """A measurement, without the border that the task cannot treat, and what its result is to be kept like."""
     definition = task_choice.definition
     (y, like), multiple = _files.read_measurement(path, definition), definition.multiple(options)
+    y = _prior.known_measurement(y, channels, definition, path)
     try:
         height, width, _ = definition.image_shape(y.shape, options)
     except ValueError as error:

@@ -7,7 +7,7 @@ import click
 import numpy as np
 
 from jaxrestore import evaluation, images, mean_of, tuning
-from jaxrestore.cli import _files
+from jaxrestore.cli import _files, _prior
 from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._options import PATH, force_option
 from jaxrestore.cli._reports import json_scores, print_table
@@ -64,13 +64,14 @@ def command(
     options = task_choice.read_options()
     multiple = task_choice.definition.multiple(options)
     paths = images.find(data)[:pictures]
-    truths = np.stack([_files.read_clean(path, multiple, size) for path in paths])
+    prior, channels = method_choice.load_prior()
+    truths = np.stack([_prior.known_clean(_files.read_clean(path, multiple, size), channels, path) for path in paths])
     task = task_choice.build(truths.shape[1:], options)
     fixed = method_choice.settings_for(task)
     num_runs = fixed.pop("mean_of", 1)  # no argument of the factory, whose settings are searched
     trials = tuning.tune(
         method.factory,
-        method_choice.load_prior(),
+        prior,
         task.degradation,
         truths,
         grid,
