@@ -42,6 +42,27 @@ _DTYPES = {  # PyTorch's name -> that of its storages, and NumPy's dtype
     "complex64": ("ComplexFloatStorage", np.dtype(np.complex64)),
     "complex128": ("ComplexDoubleStorage", np.dtype(np.complex128)),
 }
+_VALUES = ("bool", "bytes", "complex", "float", "int", "object", "slice", "str")
+_CONTAINERS = ("dict", "frozenset", "list", "set", "tuple")
+# What training codes save beside the weights: settings, counters, states of optimisers. Kept as inert records.
+RECORDS = (
+    "argparse.Namespace",
+    "collections.",
+    "datetime.",
+    "lightning.",
+    "lightning_fabric.",
+    "omegaconf.",
+    "pathlib.",
+    "pytorch_lightning.",
+    "torch.Size",
+    "torch.Tensor",
+    "torch.device",
+    "torch.nn.",
+    "torch.optim.",
+    "types.SimpleNamespace",
+    "typing.",
+    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in _VALUES + _CONTAINERS),
+)
 _UNSUPPORTED = {  # words for what PyTorch rebuilds by functions of these names
     "_rebuild_qtensor": "a quantised tensor",
     "_rebuild_sparse_tensor": "a sparse tensor",
@@ -185,7 +206,7 @@ class TensorReader(Reader):
 
     def storage_from_bytes(self, data: bytes) -> np.ndarray:
         """A storage that is a small checkpoint inside the pickle, in the format of before PyTorch 1.6."""
-        from convert_weights.torch_legacy import read_storage  # only these need PyTorch
+        from convert_weights.torch_legacy import read_storage  # which knows this module
 
         return read_storage(data)
 

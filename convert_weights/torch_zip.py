@@ -13,32 +13,11 @@ from typing import Any
 import numpy as np
 
 from convert_weights.arrays import ConversionError, mapped, values
-from convert_weights.pickles import Dtype, TensorReader, load
+from convert_weights.pickles import RECORDS, Dtype, TensorReader, load
 
 _MAGIC = b"PK\x03\x04"
 _CHUNK = 2**20
 _LOCAL_HEADER = struct.Struct("<26xHH")  # of a member: its last fields are the lengths of its name and of what follows
-_VALUES = ("bool", "bytes", "complex", "float", "int", "object", "slice", "str")
-_CONTAINERS = ("dict", "frozenset", "list", "set", "tuple")
-# What training codes save beside the weights: settings, counters, states of optimisers. Kept as inert records.
-_RECORDS = (
-    "argparse.Namespace",
-    "collections.",
-    "datetime.",
-    "lightning.",
-    "lightning_fabric.",
-    "omegaconf.",
-    "pathlib.",
-    "pytorch_lightning.",
-    "torch.Size",
-    "torch.Tensor",
-    "torch.device",
-    "torch.nn.",
-    "torch.optim.",
-    "types.SimpleNamespace",
-    "typing.",
-    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in _VALUES + _CONTAINERS),
-)
 
 
 class _Members:
@@ -118,7 +97,7 @@ class _Reader(TensorReader):
     """Reads `data.pkl`, whose tensors refer to other members of the zip."""
 
     def __init__(self, members: _Members) -> None:
-        super().__init__(io.BytesIO(members.read("data.pkl").tobytes()), _RECORDS)
+        super().__init__(io.BytesIO(members.read("data.pkl").tobytes()), RECORDS)
         self.members, self.byteorder = members, members.byteorder()
 
     def persistent_load(self, pid: Any) -> np.ndarray:

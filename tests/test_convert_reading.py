@@ -24,6 +24,7 @@ from convert_weights.cli import command
 from convert_weights.pickles import read_pickle
 from convert_weights.reading import read_state
 from convert_weights.safetensors import read_safetensors
+from convert_weights.torch_legacy import read_legacy
 from convert_weights.torch_zip import read_zip
 
 torch = pytest.importorskip("torch")
@@ -355,8 +356,14 @@ class TestCode:
         attack = self.Attack(function, argument if isinstance(argument, str) else str(argument))
         checkpoint = {"state_dict": small, "extra": attack} if beside else {"weight": attack}
         torch.save(checkpoint, folder / "attack.pt")
+        torch.save(checkpoint, folder / "attack.pth", _use_new_zipfile_serialization=False)
         (folder / "attack.pkl").write_bytes(pickle.dumps(checkpoint if not beside else attack))
-        for read, name in ((read_zip, "attack.pt"), (read_state, "attack.pt"), (read_pickle, "attack.pkl")):
+        for read, name in (
+            (read_zip, "attack.pt"),
+            (read_state, "attack.pt"),
+            (read_state, "attack.pth"),
+            (read_pickle, "attack.pkl"),
+        ):
             with pytest.raises(ConversionError, match="is no data and would execute code when loaded"):
                 read(folder / name)
         assert not marker.exists()
@@ -523,18 +530,99 @@ class TestWithoutTorch:
         for name, value in adm_tiny.params.items():
             np.testing.assert_array_equal(prior.params[name], value)
 
-    def test_files_of_before_1_6_name_the_extra(self, small, folder):
-        torch.save(small, folder / "legacy.pth", _use_new_zipfile_serialization=False)
-        for name, array in read_state(folder / "legacy.pth").items():
-            assert same(array, small[name])
-        with pytest.raises(
-            ConversionError, match=r"legacy.pth is of before PyTorch 1.6.*pip install 'jaxrestore\[convert\]'"
-        ):
-            read_without_torch(folder / "legacy.pth", read_state)
-        inside = pickle.dumps(torch.eye(2))
-        np.testing.assert_array_equal(read_pickle(inside, records=("torch.nn.",)), np.eye(2))
-        with (
-            WithoutTorch(),
-            pytest.raises(ConversionError, match=r"before PyTorch 1.6.*pip install 'jaxrestore\[convert\]'"),
-        ):
-            read_pickle(inside, records=("torch.nn.",))
+
+class TestLegacy:
+    """Files of before PyTorch 1.6, which have no checksums."""
+
+    @given(
+        drawn=st.lists(
+            st.tuples(st.integers(0, 9), st.sampled_from(DTYPES), st.sampled_from(sorted(VIEWS))),
+            min_size=1,
+            max_size=8,
+        )
+    )
+    def test_tensors_are_those_that_were_saved(self, folder, drawn):
+        path = folder / "drawn.pth"
+        tensors = {f"t{i}": drawn_tensor(*arguments) for i, arguments in enumerate(drawn)}
+        torch.save(tensors, path, _use_new_zipfile_serialization=False)
+        read = read_without_torch(path, read_legacy)
+        assert list(read) == list(tensors)
+        for name, tensor in tensors.items():
+            assert same(read[name], tensor), name
+
+    def test_checkpoints_are_read_with_what_lies_beside_the_weights(self, small, folder):
+        layer = torch.nn.Linear(2, 2)
+        content = {
+            "state_dict": small,
+            "parameter": layer.weight,
+            "network": layer,
+            "arguments": argparse.Namespace(a=1),
+        }
+        torch.save(content, folder / "legacy.pth", _use_new_zipfile_serialization=False)
+        read = read_without_torch(folder / "legacy.pth", read_legacy)
+        assert all(same(read["state_dict"][name], tensor) for name, tensor in small.items())
+        assert same(read["parameter"], layer.weight)
+        base = read["state_dict"]["weight"]
+        assert not base.flags.writeable
+        assert np.shares_memory(base, read["state_dict"]["row"])
+
+    def test_views_of_storages_are_read(self, folder):
+        """Files of the first releases describe parts of storages, as ("storage", ..., (name, start, length))."""
+        path = folder / "views.pth"
+        torch.save(torch.arange(6.0), path, _use_new_zipfile_serialization=False)
+        whole = path.read_bytes()
+        described, size = b"K\x06Nt", b"K\x00K\x06\x85"
+        assert whole.count(described) == whole.count(size) == 1
+        part = whole.replace(described, b"K\x06X\x01\x00\x00\x00vK\x02K\x03\x87t").replace(size, b"K\x00K\x03\x85")
+        path.write_bytes(part)
+        np.testing.assert_array_equal(read_legacy(path), [2, 3, 4])
+        path.write_bytes(part.replace(b"K\x02K\x03\x87t", b"K\x04K\x03\x87t"))
+        with pytest.raises(ConversionError, match="a view reaches beyond storage"):
+            read_legacy(path)
+
+    def test_tensors_inside_an_ordinary_pickle_are_read(self):
+        saved = pickle.dumps(torch.eye(2))
+        with WithoutTorch():
+            array = read_pickle(saved, records=("torch.nn.",))
+        np.testing.assert_array_equal(array, np.eye(2))
+
+    def test_every_truncation_is_refused(self, small, folder):
+        torch.save(small, folder / "whole.pth", _use_new_zipfile_serialization=False)
+        whole = (folder / "whole.pth").read_bytes()
+        for size in range(len(whole)):
+            (folder / "cut.pth").write_bytes(whole[:size])
+            with pytest.raises(ConversionError):
+                read_legacy(folder / "cut.pth")
+
+    def test_damage_is_refused_or_changes_values_only(self, small, folder):
+        torch.save(small, folder / "whole.pth", _use_new_zipfile_serialization=False)
+        whole, rng = (folder / "whole.pth").read_bytes(), np.random.default_rng(0)
+        refused = 0
+        for _ in range(300):
+            data = bytearray(whole)
+            for place in rng.integers(len(data), size=rng.integers(1, 4)):
+                data[place] ^= int(rng.integers(1, 256))
+            (folder / "flipped.pth").write_bytes(data)
+            try:
+                read_legacy(folder / "flipped.pth")
+            except ConversionError:
+                refused += 1
+        assert refused > 100
+
+    @pytest.mark.parametrize(
+        ("before", "after", "message"),
+        [
+            (b"\x18\x00\x00\x00\x00\x00\x00\x00", b"\x17\x00\x00\x00\x00\x00\x00\x00", "has 23 values, expected 24"),
+            (b"M\xe9\x03.", b"M\xea\x03.", "no PyTorch checkpoint: it begins with .*1002"),
+            (b"FloatStorage", b"OddStorage\n", "refused"),
+            (b"X\x07\x00\x00\x00storage", b"X\x07\x00\x00\x00strange", "refers to .'strange'.*expected a storage"),
+        ],
+    )
+    def test_what_contradicts_itself_is_refused(self, folder, before, after, message):
+        path = folder / "contradiction.pth"
+        torch.save(torch.arange(24.0), path, _use_new_zipfile_serialization=False)
+        whole = path.read_bytes()
+        assert whole.count(before) == 1
+        path.write_bytes(whole.replace(before, after))
+        with pytest.raises(ConversionError, match=message):
+            read_legacy(path)
