@@ -105,12 +105,13 @@ def _convert(folder: pathlib.Path, origin: Origin, read: Callable[[pathlib.Path]
 
 def _from_folder(path: pathlib.Path) -> networks.Converted:
     pipeline = pipelines.read_pipeline(path)
-    _tell(pipeline.choice)
+    for line in pipeline.remarks:
+        _tell(line)
     return networks.from_pipeline(pipeline)
 
 
 def _from_file(path: pathlib.Path, file: published.PublishedFile) -> networks.Converted:
-    return networks.from_guided_diffusion(read_weights(path).state, file.preset)
+    return networks.from_guided_diffusion(read_weights(path).state, file.preset)  # these files hold nothing else
 
 
 def _tell(line: str) -> None:

@@ -128,9 +128,8 @@ def _diffusers(target, verified) -> None:
     if not target.source.exists() and (address := hub.parse(name.removeprefix("hf:"))):
         target, origin = _fetched(target, by_name.from_hub(address))
     pipeline = pipelines.read_pipeline(target.source)
-    click.echo(pipeline.choice)
-    if pipeline.scheduler is None:
-        click.echo("no scheduler_config.json: taken as trained with DDPM's linear betas")
+    for line in pipeline.remarks:
+        click.echo(line)
     converted = networks.from_pipeline(pipeline)
     reference = verify.diffusers_unet(pipeline.config, diffusers.modern(pipeline.state)) if verified else None
     _write_prior(converted, target, origin, reference)

@@ -54,6 +54,13 @@ class Pipeline(NamedTuple):
     scheduler: dict[str, Any] | None  # its configuration, where there is one
     choice: str  # which weights were taken, for people
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a person may want to know: the choice, and what had to be assumed."""
+        if "beta_schedule" in (self.scheduler or {}):
+            return [self.choice]
+        return [self.choice, "no scheduler_config.json: taken as trained with DDPM's linear betas to predict the noise"]
+
 
 def read_pipeline(folder: pathlib.Path) -> Pipeline:
     """Read the folder of a UNet2DModel, or one that has it in `unet/` or, as training scripts save it, in `unet_ema/`.

@@ -5,6 +5,7 @@ Files are mapped into memory rather than read, so a checkpoint that is renamed a
 
 import json
 import pathlib
+import re
 from typing import Any
 
 from convert_weights.arrays import Arrays as Arrays
@@ -36,7 +37,17 @@ def read_weights(path: pathlib.Path, *, container: str | None = None) -> Weights
     weights = find_weights(_read(path), container, str(path))
     if not weights.state:
         raise ConversionError(f"{path} holds no tensors")
+    if beside := _average_beside(path):
+        note = f"beside it lies {beside}, a moving average: give that file to take it"
+        weights = weights._replace(choice="; ".join(filter(None, (weights.choice, note))))
     return weights
+
+
+def _average_beside(path: pathlib.Path) -> str | None:
+    """The moving average that guided-diffusion's training saved with model000123.pt: ema_0.9999_000123.pt."""
+    match = re.fullmatch(r"model(\d+)\.pt", path.name)
+    found = [average.name for average in path.parent.glob(f"ema_*_{match[1]}.pt")] if match else []
+    return max(found, key=len, default=None)  # of several, that of most nines: the slowest
 
 
 def read_state(path: pathlib.Path, *, container: str | None = None) -> Arrays:

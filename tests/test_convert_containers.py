@@ -17,6 +17,7 @@ from convert_weights.cli import command
 from convert_weights.containers import find_weights, is_average
 from convert_weights.pickles import Record
 from convert_weights.pipelines import read_pipeline
+from convert_weights.reading import read_weights
 from jaxrestore.priors import UNetConfig
 
 torch = pytest.importorskip("torch")
@@ -227,6 +228,14 @@ def write_scheduler(path, **changes):
     path.write_text(json.dumps({**SCHEDULER, **changes}))
 
 
+def test_the_average_that_lies_beside_raw_weights_is_told(tmp_path):
+    for name in ("model000123.pt", "ema_0.999_000123.pt", "ema_0.9999_000123.pt", "ema_0.9999_000124.pt"):
+        torch.save({"out.2.weight": torch.eye(2)}, tmp_path / name)
+    told = read_weights(tmp_path / "model000123.pt").choice
+    assert told == "beside it lies ema_0.9999_000123.pt, a moving average: give that file to take it"
+    assert read_weights(tmp_path / "ema_0.9999_000123.pt").choice == ""
+
+
 def test_a_state_dict_of_edm_may_be_in_a_container(tmp_path):
     torch.save({"ema": {f"model.{name}": torch.eye(2) for name in ("a", "b")}}, tmp_path / "run.pt")
     (tmp_path / "run.pkl").write_bytes(b"")
@@ -268,6 +277,7 @@ class TestPipelines:
             ({"prediction_type": "v_prediction"}, "the network predicts 'v_prediction', expected 'epsilon'"),
             ({"beta_schedule": "squaredcos_cap_v2", "rescale_betas_zero_snr": True}, "rescale_betas_zero_snr is True"),
             ({"num_train_timesteps": 4000}, "it was trained with 4000 steps, expected 1000"),
+            ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"}, "timestep_type is 'continuous'"),
             ({"_class_name": "FlowMatchEulerDiscreteScheduler", "use_flow_sigmas": True}, "use_flow_sigmas is True"),
         ],
     )
@@ -313,12 +323,24 @@ class TestPipelines:
     def test_networks_of_latent_variables_are_refused(self, tmp_path):
         network_folder(tmp_path / "unet")
         (tmp_path / "vqvae").mkdir()
-        with pytest.raises(ConversionError, match="works on latent variables"):
+        with pytest.raises(ConversionError, match="vqvae shows that the network works on latent variables"):
             read_pipeline(tmp_path)
+
+    @pytest.mark.parametrize("given", [".", "unet"])
+    def test_networks_of_latent_variables_are_refused_without_their_autoencoder(self, tmp_path, given):
+        network_folder(tmp_path / "unet")
+        (tmp_path / "model_index.json").write_text(json.dumps({"vae": ["diffusers", "AutoencoderKL"]}))
+        with pytest.raises(ConversionError, match="model_index.json shows that the network works on latent variables"):
+            read_pipeline(tmp_path / given)
 
     def test_a_linear_schedule_without_a_file_is_said_to_be_assumed(self, tmp_path):
         pipeline = read_pipeline(network_folder(tmp_path / "unet"))
         assert (pipeline.noise_schedule, pipeline.scheduler) == ("linear", None)
+        assert "taken as trained with DDPM's linear betas" in pipeline.remarks[1]
+        (tmp_path / "model_index.json").write_text(json.dumps({"scheduler": ["diffusers", "DDPMScheduler"]}))
+        assert len(read_pipeline(tmp_path).remarks) == 2  # the class alone tells no betas
+        write_scheduler(tmp_path / "scheduler_config.json")
+        assert len(read_pipeline(tmp_path).remarks) == 1
 
 
 def minimal_state():

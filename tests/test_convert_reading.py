@@ -518,9 +518,11 @@ class TestSafetensors:
 
 
 class TestWithoutTorch:
-    def test_a_checkpoint_becomes_a_prior(self, tmp_path, adm_tiny):
+    @pytest.mark.parametrize("is_zip", [True, False])
+    def test_a_checkpoint_becomes_a_prior(self, tmp_path, adm_tiny, is_zip):
         with np.load(DATA / "adm_tiny.npz") as stored:
-            torch.save({name: torch.from_numpy(value) for name, value in stored.items()}, tmp_path / "adm.pt")
+            state = {name: torch.from_numpy(value) for name, value in stored.items()}
+        torch.save(state, tmp_path / "adm.pt", _use_new_zipfile_serialization=is_zip)
         arguments = ["guided-diffusion", tmp_path / "adm.pt", "--num-head-channels", "16", "--out", tmp_path / "prior"]
         with WithoutTorch():
             result = CliRunner().invoke(command, [str(a) for a in arguments])
