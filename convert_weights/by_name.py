@@ -3,7 +3,6 @@
 What was converted lies in the library's cache, a folder for each revision, and is whole when it is there.
 """
 
-import contextlib
 import pathlib
 import sys
 import urllib.parse
@@ -79,16 +78,16 @@ def _revision(address: hub.Address, store: pathlib.Path) -> pathlib.Path:
     if address.is_commit and (store / address.revision).is_dir():
         return store / address.revision
     reference = store / "refs" / urllib.parse.quote(address.revision, safe="")
-    commit = ""
+    last = reference.read_text() if reference.is_file() else ""
     try:
         commit = hub.describe(address).commit
     except hub.Unreachable:
-        with contextlib.suppress(OSError):
-            commit = reference.read_text()
+        commit = last
     if not commit or not (store / commit).is_dir():
         origin = from_hub(address)
         commit = origin.notes["revision"]
         _convert(store / commit, origin, _from_folder)
+    if commit != last:
         write_whole(reference, commit.encode())
     return store / commit
 

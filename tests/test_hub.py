@@ -1,5 +1,6 @@
 """Networks of the Hugging Face hub by name, against a hub on this machine that speaks its protocol."""
 
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -246,6 +247,21 @@ class TestLoad:
         server.asked.clear()
         assert seed_of(jr.load_prior(f"hf:{NAME}@{FIRST}")) == 0
         assert server.asked == []
+
+    def test_offline_a_branch_means_what_it_meant_last(self, server, monkeypatch):
+        jr.load_prior(f"hf:{NAME}@{FIRST}")
+        server.repositories[NAME] = (SECOND, pipeline(seed=2))
+        jr.load_prior(f"hf:{NAME}")
+        server.repositories[NAME] = (FIRST, pipeline())
+        jr.load_prior(f"hf:{NAME}")  # back to what is converted already
+        go_offline(monkeypatch)
+        assert seed_of(jr.load_prior(f"hf:{NAME}")) == 0
+
+    def test_those_that_load_a_network_together_convert_it_once(self, server, capsys):
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            seeds = list(pool.map(lambda _: seed_of(jr.load_prior(f"hf:{NAME}")), range(3)))
+        assert seeds == [0, 0, 0]
+        assert capsys.readouterr().err.count("converted into") == 1
 
     def test_offline_what_was_converted_last_is_loaded(self, server, tmp_path, monkeypatch):
         jr.load_prior(f"hf:{NAME}")
