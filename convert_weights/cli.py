@@ -126,6 +126,7 @@ def _diffusers(target, verified) -> None:
     """
     origin, name = _origin(target), target.source.as_posix()
     if not target.source.exists() and (address := hub.parse(name.removeprefix("hf:"))):
+        click.echo(f"{name} is no folder here: taken for a repository of the Hugging Face hub", err=True)
         target, origin = _fetched(target, by_name.from_hub(address))
     pipeline = pipelines.read_pipeline(target.source)
     for line in pipeline.remarks:

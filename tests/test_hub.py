@@ -117,6 +117,7 @@ class TestConvert:
         printed = convert(name, "--out", tmp_path / "prior")
         assert printed.startswith(f"licence: apache-2.0, {server.address}/{NAME}\nfetched into {tmp_path}/hub")
         assert f"weights taken from {FIRST}/{WEIGHTS}" in printed
+        assert "is no folder here" not in printed  # which is told on standard error
         prior = jr.load_prior(tmp_path / "prior")
         np.testing.assert_array_equal(prior.params["time_in.bias"], network()["time_embedding.linear_1.bias"])
         info = json.loads((tmp_path / "prior" / "prior.json").read_text())["info"]
