@@ -1,6 +1,7 @@
 """What `benchmarks.levers` compares: each function is a lever, and makes the variants of one computation."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 from unittest import mock
@@ -147,7 +148,7 @@ def _shifted_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """A 3x3 convolution as nine products of shifted images with the kernel's matrices: bfloat16 in, float32 out."""
     height, width = x.shape[1:3]
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))).astype(jnp.bfloat16)
-    return sum(
+    products = [
         jnp.einsum(
             "nhwc,cd->nhwd",
             padded[:, row : row + height, column : column + width],
@@ -156,7 +157,8 @@ def _shifted_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
         )
         for row in range(3)
         for column in range(3)
-    )
+    ]
+    return functools.reduce(jnp.add, products)
 
 
 @jax.custom_vjp

@@ -79,7 +79,8 @@ def command(
             row = METHODS[method_name]
             if row.refusal(degraded.degradation.operator):
                 continue
-            sampler = degraded.sampler(method_name, **({row.length: steps} if steps else {}))
+            settings: dict[str, Any] = {row.length: steps} if steps else {}
+            sampler = degraded.sampler(method_name, **settings)
             key = key_for("evaluation", seed)  # one for all, so every method is given the same measurement
             result = evaluation.evaluate(sampler, prior, degraded.degradation, truth[None], key=key, progress=not quiet)
             if not rows or rows[-1].task_name != task_name:
