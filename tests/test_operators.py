@@ -87,27 +87,6 @@ def test_average_pooling_is_the_mean_of_blocks():
     )
 
 
-@given(st.sampled_from([1, 3, 19, 61]), st.floats(0, 1), st.integers(0, 2**31 - 1))
-def test_motion_kernels_are_finite_and_normalised(size, intensity, seed):
-    kernel = operators.motion_kernel(jax.random.key(seed), size, intensity)
-    assert kernel.shape == (size, size)
-    assert np.isfinite(kernel).all()
-    assert (np.asarray(kernel) >= 0).all()
-    np.testing.assert_allclose(kernel.sum(), 1.0, rtol=1e-5)
-
-
-def test_stronger_shakes_spread_further():
-    rows = jnp.arange(61.0) - 30
-
-    def spread(key, intensity):
-        kernel = operators.motion_kernel(key, 61, intensity)
-        return jnp.sum(kernel * (rows[:, None] ** 2 + rows[None] ** 2))
-
-    keys = jax.random.split(jax.random.key(0), 32)
-    weak, strong = (jax.vmap(lambda k, i=i: spread(k, i))(keys).mean() for i in (0.1, 0.9))
-    assert strong > 4 * weak
-
-
 @given(st.floats(0, 1), st.sampled_from([(1, 1), (1, 40), (17, 13), (40, 32)]))
 def test_random_masks_hide_the_asked_share(rate, sides):
     height, width = sides
@@ -166,7 +145,6 @@ def test_settings_can_differ_across_a_batch():
         (lambda: operators.GaussianBlur((64, 64, 3), 8, 1.0), "kernel_size is 8, expected an odd number"),
         (lambda: operators.GaussianBlur((64, 64, 3), 9, 0.0), "std is 0.0, expected a finite number above 0"),
         (lambda: operators.GaussianBlur((16, 64, 3), 61, 3.0), "reaches beyond the reflection"),
-        (lambda: operators.motion_kernel(jax.random.key(0), 9, 1.5), r"intensity is 1.5, expected .* \[0, 1\]"),
         (lambda: operators.random_mask(jax.random.key(0), (4, 4, 3), 1.2), "rate is 1.2"),
         (lambda: operators.box_mask(jax.random.key(0), (32, 32, 3), (32, 8)), "does not fit into 32x32"),
         (lambda: operators.SuperResolution((8, 8, 3), 4)(jnp.ones((2, 8, 8, 3))), "for a batch use"),

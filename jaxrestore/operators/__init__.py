@@ -4,7 +4,6 @@ from jaxrestore.operators._base import Operator as Operator
 from jaxrestore.operators._base import OperatorBase as OperatorBase
 from jaxrestore.operators.blur import GaussianBlur as GaussianBlur
 from jaxrestore.operators.blur import MotionBlur as MotionBlur
-from jaxrestore.operators.blur import motion_kernel as motion_kernel
 from jaxrestore.operators.combined import Composed as Composed
 from jaxrestore.operators.combined import Stacked as Stacked
 from jaxrestore.operators.convolution import Convolution as Convolution
@@ -18,6 +17,7 @@ from jaxrestore.operators.jpeg import JPEG as JPEG
 from jaxrestore.operators.masking import Inpainting as Inpainting
 from jaxrestore.operators.masking import box_mask as box_mask
 from jaxrestore.operators.masking import random_mask as random_mask
+from jaxrestore.operators.motion import motion_kernel as motion_kernel
 from jaxrestore.operators.neural_blur import NonlinearBlur as NonlinearBlur
 from jaxrestore.operators.neural_blur import load_nonlinear_blur as load_nonlinear_blur
 from jaxrestore.operators.neural_blur import random_blur_code as random_blur_code

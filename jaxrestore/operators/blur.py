@@ -1,6 +1,4 @@
-"""Gaussian and motion blur with reflected borders, and a generator of camera-shake kernels."""
-
-import math
+"""Gaussian and motion blur with reflected borders."""
 
 import jax
 import jax.numpy as jnp
@@ -108,63 +106,3 @@ class MotionBlur(OperatorBase):
         response = jnp.conj(jnp.fft.rfft2(self.kernel.astype(x.dtype), s=size))
         blurred = jnp.fft.irfft2(spectrum * response[..., None], s=size, axes=(0, 1))
         return blurred[:height, :width].astype(x.dtype)
-
-
-def motion_kernel(
-    key: jax.Array, size: int, intensity: jax.typing.ArrayLike = 0.5, *, num_points: int = 256
-) -> jax.Array:
-    """A random camera-shake kernel: the trace of a smooth, jerky, drifting trajectory.
-
-    The velocity is an inertial random walk on the plane with occasional abrupt turns; the trajectory is centred, scaled
-    to its share of the kernel, and drawn with bilinear weights, softened by a Gaussian of half a pixel.
-
-    Args:
-      key: Draws the trajectory.
-      size: Side of the kernel, odd.
-      intensity: In [0, 1]; 0 is nearly straight and short, 1 is long and erratic.
-      num_points: Points of the trajectory; more make a smoother trace.
-
-    Returns:
-      (size, size), float32, finite, not negative, sums to 1.
-
-    Raises:
-      ValueError: If `size` is even or below 1, or a concrete `intensity` is outside [0, 1].
-
-    References:
-      The trajectory model follows Boracchi & Foi, Modeling the Performance of Image Restoration From Motion Blur, IEEE
-      TIP 2012, as do the kernels that DPS and SPGD are tested with; the parameters are this library's.
-    """
-    _checks.at_least("size", size, 1)
-    _checks.at_least("num_points", num_points, 2)
-    _checks.within("intensity", intensity, 0.0, 1.0)
-    if size % 2 == 0:
-        raise ValueError(f"size is {size}, expected an odd number: an even kernel has no centre")
-    intensity = jnp.asarray(intensity, jnp.float32)
-    key_start, key_walk, key_turn, key_angle = jax.random.split(key, 4)
-    start = jax.random.uniform(key_start, (), maxval=2 * math.pi)
-    shakes = jax.random.normal(key_walk, (num_points, 2))
-    turns = jax.random.bernoulli(key_turn, 0.02 * intensity, (num_points,))
-    angles = jax.random.uniform(key_angle, (num_points,), minval=0.5 * math.pi, maxval=1.5 * math.pi)
-
-    def move(carry: tuple[jax.Array, jax.Array], draw: tuple[jax.Array, jax.Array, jax.Array]):
-        position, velocity = carry
-        shake, turn, angle = draw
-        angle = jnp.where(turn, angle, 0.0)
-        rotation = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
-        homeward = 0.05 * intensity * position / num_points
-        velocity = rotation @ velocity + 0.3 * intensity * shake - homeward
-        velocity = velocity / jnp.maximum(jnp.linalg.norm(velocity), 1e-6)
-        return (position + velocity, velocity), position
-
-    heading = jnp.stack([jnp.cos(start), jnp.sin(start)])
-    _, path = jax.lax.scan(move, (jnp.zeros(2), heading), (shakes, turns, angles))
-    path = path - (path.max(0) + path.min(0)) / 2
-    reach = jnp.maximum(jnp.abs(path).max(), 1e-6)
-    # From 15 % of the half-width at intensity 0 to 90 % at 1, which leaves a border for the softening.
-    path = path / reach * (0.15 + 0.75 * intensity) * (size // 2) + size // 2
-
-    offsets = jnp.arange(size, dtype=jnp.float32)
-    weights = jnp.exp(-0.5 * jnp.square((offsets - path[..., None]) / 0.5))  # (num_points, 2, size)
-    weights = weights / weights.sum(-1, keepdims=True)
-    kernel = jnp.einsum("ph,pw->hw", weights[:, 0], weights[:, 1], precision="highest")
-    return kernel / kernel.sum()
