@@ -167,8 +167,9 @@ def _dps(settings: Settings) -> Evaluations:
 
 
 def _mmps(settings: Settings) -> Evaluations:
-    # Conjugate gradients apply the system once to start with and once an iteration; the guidance is one more.
-    return Evaluations(_steps(settings), _steps(settings) * (settings["solver_steps"] + 2))
+    # Both solvers apply the system once an iteration, conjugate gradients once to start with; the guidance is one more.
+    others = {"cg": 2, "gmres": 1}[settings["solver"]]
+    return Evaluations(_steps(settings), _steps(settings) * (settings["solver_steps"] + others))
 
 
 def _daps(settings: Settings) -> Evaluations:
@@ -188,9 +189,10 @@ def _annealed(settings: Settings, sigma_max: float, sigma_min: float, start: Fir
 
 def _reverse(settings: Settings, sigma_max: float, sigma_min: float, start: FirstImage | None) -> Settings:
     """Settings of a sampler on the steps of a reverse process, for a part of them."""
-    whole = schedules.as_schedule(settings["num_steps"])
-    steps = schedules.part_of(whole, sigma_max=sigma_max, sigma_min=sigma_min)
-    return {**settings, "num_steps": steps, **({} if start is None else {"start": image_start(start)})}
+    settings = dict(settings)
+    spacing = settings.pop("spacing", "linspace")
+    whole = schedules.as_schedule(settings["num_steps"], spacing)
+    settings["num_steps"] = schedules.part_of(whole, spacing=spacing, sigma_max=sigma_max, sigma_min=sigma_min)
 
 
 METHODS: Mapping[str, Method] = {

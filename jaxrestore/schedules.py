@@ -173,53 +173,97 @@ class DDPMSchedule:
         return np.log(np.append(variance[1:2] if len(variance) > 1 else self.betas, variance[1:]))
 
 
-def ddpm(num_steps: int, *, base_steps: int = 1000, kind: str = "linear") -> DDPMSchedule:
+def _timesteps(num_steps: int, base_steps: int, spacing: str) -> np.ndarray:
+    """(num_steps,), int64: which of `base_steps` steps are kept, the least noisy first.
+
+    Raises:
+      ValueError: If the spacing is unknown, or would keep a step twice.
+    """
+    _checks.one_of("spacing", spacing, SPACINGS)
+    if spacing == "leading":
+        return np.arange(num_steps, dtype=np.int64) * (base_steps // num_steps)
+    if spacing == "quadratic":
+        # Counted from the noisiest; the last of them, which falls on base_steps, counts as the step before.
+        places = np.sqrt(np.linspace(0, base_steps**2, num_steps)).astype(np.int64)
+        timesteps = base_steps - 1 - np.minimum(places, base_steps - 1)[::-1]
+        if len(np.unique(timesteps)) < num_steps:
+            raise ValueError(
+                f"num_steps is {num_steps}, expected at most half of the {base_steps} steps that there are: quadratic "
+                "spacing would keep some of them twice"
+            )
+        return timesteps
+    stride = (base_steps - 1) / (num_steps - 1) if num_steps > 1 else 1.0
+    # Summed step by step, not multiplied: rounding then falls on the same timesteps as in the published code.
+    positions = np.cumsum(np.append(0.0, np.full(num_steps - 1, stride)))
+    return np.array([round(p) for p in positions], dtype=np.int64)
+
+
+SPACINGS = ("linspace", "leading", "quadratic")
+
+
+def ddpm(num_steps: int, *, base_steps: int = 1000, kind: str = "linear", spacing: str = "linspace") -> DDPMSchedule:
     """A DDPM schedule of `base_steps`, respaced to `num_steps`.
 
-    The kept timesteps are spread evenly from the first to the last, and the betas are recomputed so that the cumulative
-    products at the kept steps stay what they were.
+    Some timesteps are kept, and the betas are recomputed so that the cumulative products at the kept steps stay what
+    they were.
 
     Args:
       num_steps: Steps to keep, 1 to `base_steps`.
       base_steps: Steps that the network was trained with.
       kind: "linear" or "cosine".
+      spacing: Which timesteps are kept. "linspace": evenly spread from the first to the last (Nichol & Dhariwal 2021;
+        DPS, DPPS, RePaint). "leading": multiples of base_steps // num_steps, so that the noisiest is one stride below
+        base_steps, 990 of 1000 for 100 steps and 950 for 20 (DDNM, DDRM, RED-diff, PiGDM, DDPG). "quadratic": both
+        ends, and the denser the less noisy: floor(sqrt(i / (num_steps - 1)) base_steps) below the last, for i = 0, 1,
+        ... (DiffPIR).
 
     Raises:
-      ValueError: If more steps are asked for than there are, or `kind` is unknown.
+      ValueError: If more steps are asked for than there are, `kind` or `spacing` is unknown, or steps are so many that
+        quadratic spacing would keep some of them twice.
+
+    Example:
+      >>> jr.schedules.ddpm(5, spacing="quadratic").timesteps
+      array([  0, 133, 292, 499, 999])
     """
     _checks.one_of("kind", kind, tuple(_BETAS))
     _checks.at_least("num_steps", num_steps, 1)
     if num_steps > base_steps:
         raise ValueError(f"num_steps is {num_steps}, expected at most base_steps = {base_steps}")
-    stride = (base_steps - 1) / (num_steps - 1) if num_steps > 1 else 1.0
-    # Summed step by step, not multiplied: rounding then falls on the same timesteps as in the published code.
-    positions = np.cumsum(np.append(0.0, np.full(num_steps - 1, stride)))
-    timesteps = np.array([round(p) for p in positions], dtype=np.int64)
-    return _kept(timesteps, base_steps, kind)
+    return _kept(_timesteps(num_steps, base_steps, spacing), base_steps, kind)
 
 
-def as_schedule(num_steps: int | DDPMSchedule) -> DDPMSchedule:
+def as_schedule(num_steps: int | DDPMSchedule, spacing: str = "linspace") -> DDPMSchedule:
     """A schedule as it is, or a number of steps as `ddpm(num_steps)`: the process of the published networks, respaced.
 
     Raises:
-      ValueError: If the number is below 1 or above 1000.
+      ValueError: If the number is below 1 or above 1000, or a schedule is given with a spacing, which it has already.
     """
-    return num_steps if isinstance(num_steps, DDPMSchedule) else ddpm(num_steps)
+    if not isinstance(num_steps, DDPMSchedule):
+        return ddpm(num_steps, spacing=spacing)
+    if spacing != "linspace":
+        raise ValueError(
+            f"spacing is {spacing!r}, but num_steps is a schedule, which has one already; give "
+            f"schedules.ddpm(..., spacing={spacing!r})"
+        )
+    return num_steps
 
 
-def part_of(schedule: DDPMSchedule, *, sigma_max: float = math.inf, sigma_min: float = 0.0) -> DDPMSchedule:
-    """As many steps of the same process, spread evenly over those between two noise levels.
+def part_of(
+    schedule: DDPMSchedule, *, spacing: str = "linspace", sigma_max: float = math.inf, sigma_min: float = 0.0
+) -> DDPMSchedule:
+    """As many steps of the same process, spread over those between two noise levels.
 
     For runs that begin or end in the middle, as those on several grids do: from less noise than the whole process, or
     with a last step that goes from `sigma_min` to the image.
 
     Args:
       schedule: The process, and how many steps to keep.
+      spacing: How they are spread over the part, as in `ddpm`.
       sigma_max: Highest noise level sqrt((1 - abar) / abar) to keep.
       sigma_min: Lowest.
 
     Raises:
-      ValueError: If the process has fewer steps between the levels.
+      ValueError: If the process has fewer steps between the levels, or those of `ddpm`.
     """
     sigma = _sigmas(schedule.base_steps, schedule.kind)
     first, end = np.searchsorted(sigma, sigma_min), np.searchsorted(sigma, sigma_max, side="right")
@@ -228,7 +272,7 @@ def part_of(schedule: DDPMSchedule, *, sigma_max: float = math.inf, sigma_min: f
             f"num_steps is {schedule.num_steps}, expected at most the {end - first} steps that the process has between "
             f"noise levels {sigma_min} and {sigma_max}"
         )
-    timesteps = np.rint(np.linspace(first, end - 1, schedule.num_steps)).astype(np.int64)
+    timesteps = first + _timesteps(schedule.num_steps, int(end - first), spacing)
     return _kept(timesteps, schedule.base_steps, schedule.kind)
 
 

@@ -34,12 +34,16 @@ SAMPLERS = {
 }
 
 
-def compare(sampler, noise_std):
-    """Root mean squared errors of prior and samples' means, and the samples' spread over the posterior's."""
+def compare(sampler, noise_std, *, wrap=lambda operator: operator):
+    """Root mean squared errors of samples' mean and prior's, and the samples' spread over the posterior's.
+
+    The sampler is given the operator as `wrap` makes it.
+    """
     degradation = jr.Degradation(jr.operators.Inpainting(EVERY_OTHER_PIXEL, 1), jr.GaussianNoise(noise_std))
+    told = jr.Degradation(wrap(degradation.operator), degradation.noise)
     y = degradation.measure(jax.random.key(6), TRUTH)
     posterior = PRIOR.posterior(degradation, y)
-    sample = jax.jit(jax.vmap(lambda key: sampler.sample(key, PRIOR, degradation, y).image))
+    sample = jax.jit(jax.vmap(lambda key: sampler.sample(key, PRIOR, told, y).image))
     images = sample(jax.random.split(jax.random.key(0), NUM))
     error = jnp.sqrt(jnp.mean(jnp.square(images.mean(0) - posterior.mean())))
     error_of_prior = jnp.sqrt(jnp.mean(jnp.square(PRIOR.mean() - posterior.mean())))

@@ -24,7 +24,7 @@ SCHEDULE = schedules.ddpm(20)
 class _Undecomposed:
     """A linear operator that does not know its singular values."""
 
-    operator: operators.GaussianBlur
+    operator: operators.OperatorBase
     linear: bool = static(default=True)
 
     @property
@@ -56,9 +56,10 @@ class TestClosedForms:
             (jr.ddrm(num_steps=100), 0.3, 0.15, 0.7, 0.9),
             (jr.diffpir(num_steps=100, zeta=1.0), 0.1, 0.12, 0.65, 0.8),
             (jr.diffpir(num_steps=100, zeta=1.0), 0.3, 0.15, 0.6, 0.8),
-            # DDNM+ and PiGDM follow the noise once it is strong against the prior.
-            (jr.ddnm(num_steps=100), 0.1, 0.12, 0.75, 0.9),
-            (jr.ddnm(num_steps=100), 0.3, 0.5, 0.5, 0.7),
+            # DDNM+ knows how noisy each direction is, but takes the prior's directions as independent, as DDRM does.
+            (jr.ddnm(num_steps=100), 0.1, 0.14, 0.85, 1.0),
+            (jr.ddnm(num_steps=100), 0.3, 0.11, 0.7, 0.9),
+            # PiGDM follows the noise once it is strong against the prior.
             (jr.pigdm(num_steps=100), 0.1, 0.15, 0.75, 0.9),
             (jr.pigdm(num_steps=100), 0.3, 0.5, 0.55, 0.75),
             # With tau the true noise DAPS hears it rightly; what is left is its isotropic view of the prior.
@@ -253,21 +254,94 @@ def test_moment_matching_needs_no_forward_mode_of_the_operator():
     np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("decomposed", [True, False])
-@pytest.mark.parametrize("t", [1, 5, 15])
-def test_ddnm_brings_no_more_noise_into_any_direction_than_the_step_may_add(decomposed, t):
-    """An ill-conditioned blur, whose pseudo-inverse would amplify the measurement's noise beyond all bounds."""
-    blur, noise_std, eta = operators.GaussianBlur((8, 8, 1), 5, 1.5), 0.05, 0.85
-    degradation = jr.Degradation(blur if decomposed else _Undecomposed(blur), jr.GaussianNoise(noise_std))
-    process = samplers.null_space_process(SCHEDULE, eta=eta)
+class TestDDNM:
+    PRIOR = isotropic((8, 8, 1))
 
-    def mean(y):
-        return process.step(0.1 * jnp.ones((8, 8, 1)), t, (), isotropic((8, 8, 1)), degradation, y)[0].mean
+    @pytest.mark.parametrize("noise_std", [0.0, 0.1, 0.5])
+    @pytest.mark.parametrize(
+        ("operator", "unmeasured"),
+        [
+            (operators.GaussianBlur((8, 8, 1), 5, 0.8), set()),
+            (operators.SuperResolution((8, 8, 1), 2, kernel="average"), {"unmeasured"}),
+        ],
+        ids=["blur", "average"],
+    )
+    def test_each_step_is_the_published_one(self, operator, unmeasured, noise_std):
+        """The rule of DDNM+ in float64, direction by direction of a dense decomposition."""
+        eta = 0.85
+        degradation = jr.Degradation(operator, jr.GaussianNoise(noise_std) if noise_std else jr.NoNoise())
+        shapes = (8, 8, 1), operator.measurement_shape, (8, 8, 1)
+        x, y, z = (jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(shapes))
+        process = samplers.null_space_process(SCHEDULE, eta=eta)
 
-    jacobian = np.asarray(jax.jacobian(mean)(jnp.zeros((8, 8, 1))), np.float64).reshape(64, 64)
-    brought = noise_std * np.linalg.norm(jacobian, 2)
-    allowed = eta * np.sqrt(1.0 - SCHEDULE.abar_previous[t])
-    assert 0.1 * allowed < brought < (1.001 if decomposed else 0.51) * allowed
+        @jax.jit
+        def step(x, t, y):
+            reverse, _ = process.step(x, t, (), self.PRIOR, degradation, y)
+            return reverse.mean, reverse.spread(z)
+
+        left, values, right = np.linalg.svd(dense_matrix(operator))
+        values = np.pad(values, (0, 64 - len(values)))
+        measured = left.T @ np.asarray(y, np.float64).ravel()
+        cases = set()
+        for t in range(20):
+            prediction = self.PRIOR.predict(x, jnp.int32(t), SCHEDULE)
+            x0, eps, fresh = (right @ np.asarray(a, np.float64).ravel() for a in (prediction.x0, prediction.eps, z))
+            signal, sigma_t = np.sqrt(SCHEDULE.abar_previous[t]), np.sqrt(1 - SCHEDULE.abar_previous[t])
+            mean, spread = np.zeros(64), np.zeros(64)
+            for i, s in enumerate(values):
+                m = signal * noise_std / s if s > 0 else np.inf
+                case = "unmeasured" if s == 0 else "no noise" if noise_std == 0 else "clear" if m < sigma_t else "noisy"
+                cases.add(case)
+                weight, drawn, kept = 1.0, eta * sigma_t, np.sqrt(1 - eta**2) * sigma_t
+                if case == "clear":
+                    drawn, kept = np.sqrt(sigma_t**2 - m**2), 0.0
+                elif case == "noisy":
+                    weight, kept = np.sqrt(1 - eta**2) * sigma_t / m, 0.0
+                toward = weight * (measured[i] / s - x0[i]) if s > 0 else 0.0
+                mean[i] = signal * (x0[i] + toward) + kept * eps[i]
+                spread[i] = drawn * fresh[i]
+            ours = step(x, jnp.int32(t), y)
+            # The least singular value of the blur is 0.04: its inverse amplifies rounding 25 times.
+            np.testing.assert_allclose(ours[0].ravel(), right.T @ mean, atol=2e-4)
+            np.testing.assert_allclose(ours[1].ravel(), right.T @ spread, atol=2e-4)
+        assert cases == ({"clear", "noisy"} if noise_std else {"no noise"}) | unmeasured
+
+    @pytest.mark.parametrize("decomposed", [True, False])
+    def test_noise_is_bounded_in_every_direction(self, decomposed):
+        """An ill-conditioned blur, whose pseudo-inverse would amplify the measurement's noise beyond all bounds."""
+        blur, noise_std, eta = operators.GaussianBlur((8, 8, 1), 5, 1.5), 0.05, 0.85
+        degradation = jr.Degradation(blur if decomposed else _Undecomposed(blur), jr.GaussianNoise(noise_std))
+        process = samplers.null_space_process(SCHEDULE, eta=eta)
+
+        @jax.jit
+        def noises(t):
+            """Derivatives of the next state with respect to the measurement and to the noise that is drawn."""
+
+            def mean(y):
+                return process.step(0.1 * jnp.ones((8, 8, 1)), t, (), self.PRIOR, degradation, y)[0].mean
+
+            def spread(z):
+                return process.step(z, t, (), self.PRIOR, degradation, z)[0].spread(z)
+
+            return jax.jacobian(mean)(jnp.zeros((8, 8, 1))), jax.jacfwd(spread)(jnp.zeros((8, 8, 1)))
+
+        for t in (1, 5, 15):
+            brought, drawn = (np.asarray(a, np.float64).reshape(64, 64) for a in noises(jnp.int32(t)))
+            variance = 1.0 - SCHEDULE.abar_previous[t]
+            ours = noise_std * np.linalg.norm(brought, 2) / np.sqrt(variance)
+            total = np.linalg.eigvalsh(noise_std**2 * brought @ brought.T + drawn @ drawn.T) / variance
+            if decomposed:
+                assert 0.1 < ours < 1.001
+                # All directions are measured and none keeps eps: what is brought and drawn is all there is.
+                np.testing.assert_allclose(total, 1.0, atol=1e-3)
+            else:
+                assert 0.1 * eta < ours < 0.51 * eta
+                assert total[-1] < 1.27 * eta**2
+
+    def test_without_a_decomposition_it_comes_as_near_an_exact_posterior(self):
+        error, error_of_prior, spread = compare(jr.ddnm(num_steps=100), 0.3, wrap=_Undecomposed)
+        assert error < 0.1 * error_of_prior
+        assert 0.75 < spread < 0.95
 
 
 @pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm", "pigdm", "ddpg"])
@@ -303,7 +377,11 @@ def test_noise_of_no_one_strength_must_be_stated(method):
         (lambda: jr.diffpir(zeta=2.0), "zeta is 2.0"),
         (lambda: jr.diffpir(strength=0.0), "strength is 0.0"),
         (lambda: jr.pigdm(noise_std=-1.0), "noise_std is -1.0"),
+        (lambda: jr.diffpir(end="best"), "end is 'best', expected one of 'data', 'state'"),
+        (lambda: jr.diffpir(spacing="cubic"), "spacing is 'cubic', expected one of 'linspace', 'leading', 'quadratic'"),
+        (lambda: jr.ddnm(num_steps=SCHEDULE, spacing="leading"), "num_steps is a schedule, which has one already"),
         (lambda: jr.mmps(solver_steps=0), "solver_steps is 0"),
+        (lambda: jr.mmps(solver="lu"), "solver is 'lu', expected one of 'cg', 'gmres'"),
         (lambda: jr.daps(tau=0.0), "tau is 0.0"),
         (lambda: jr.daps(langevin_steps=0), "langevin_steps is 0"),
         (lambda: jr.reddiff(learning_rate=-1.0), "learning_rate is -1.0"),
@@ -317,6 +395,66 @@ def test_noise_of_no_one_strength_must_be_stated(method):
 def test_bad_settings_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+class TestDiffPIR:
+    @pytest.mark.parametrize("t", [0, 1, 8, 19])
+    @pytest.mark.parametrize(("clip", "end"), [(True, "state"), (False, "data")])
+    def test_each_step_is_that_of_the_authors_program(self, t, clip, end):
+        """Their formulas in float64, with pictures and noise on [0, 1] and lambda as they give it."""
+        noise, lambda_, zeta = 0.05, 7.0, 0.3
+        degradation = jr.Degradation(AVERAGE.operator, jr.GaussianNoise(2 * noise))
+        x, z = 3.0 * jax.random.normal(KEY, SHAPE), jax.random.normal(jax.random.key(1), SHAPE)
+        y = degradation.measure(KEY, PRIOR.sample(KEY))
+        process = samplers.proximal_process(SCHEDULE, strength=lambda_ / 4, zeta=zeta, clip=clip, end=end)
+        ours, _ = process.step(x, jnp.int32(t), (), PRIOR, degradation, y)
+
+        matrix = dense_matrix(AVERAGE.operator)
+        x0 = np.asarray(PRIOR.predict(x, jnp.int32(t), SCHEDULE).x0, np.float64).ravel()
+        assert t == 19 or np.abs(x0).max() > 1  # there is something to clip
+        x0 = np.clip(x0, -1, 1) if clip else x0
+        state = np.asarray(x, np.float64).ravel()
+        abar, previous = SCHEDULE.abar[t], SCHEDULE.abar_previous[t]
+        rho = lambda_ * noise**2 / ((1 - abar) / abar)
+        unit_y, unit_x0 = np.asarray(y, np.float64).ravel() / 2 + 0.5, x0 / 2 + 0.5
+        solved = np.linalg.solve(matrix.T @ matrix + rho * np.eye(DIM), matrix.T @ unit_y + rho * unit_x0)
+        corrected = 2 * solved - 1
+        eps = (state - np.sqrt(abar) * corrected) / np.sqrt(1 - abar)
+        mean = np.sqrt(previous) * corrected + np.sqrt(1 - zeta) * np.sqrt(1 - previous) * eps
+        if t == 0 and end == "state":
+            mean = state
+        np.testing.assert_allclose(ours.mean.ravel(), mean, atol=5e-5)
+        np.testing.assert_allclose(ours.spread(z), np.sqrt(zeta) * np.sqrt(1 - previous) * np.asarray(z), atol=1e-5)
+
+    def test_the_authors_program_ends_with_the_state_at_the_first_timestep(self):
+        """No network and no data there: it is the last state of the run, with the noise of that timestep."""
+        sampler = jr.diffpir(num_steps=10, spacing="quadratic", clip=True, end="state")
+        y = MASK.measure(KEY, PRIOR.sample(KEY))
+        result = jax.jit(lambda y: sampler.sample(KEY, PRIOR, MASK, y, record_every=1))(y)
+        assert result.info.timestep.tolist() == [999, 666, 528, 422, 333, 254, 183, 118, 57, 0]
+        np.testing.assert_array_equal(result.recording.x[-1], result.recording.x[-2])
+
+
+@pytest.mark.parametrize("solver_steps", [1, 2, 4, 6])
+def test_gmres_solves_systems_that_are_not_symmetric(solver_steps):
+    """A denoiser that is a matrix: the least residual in the Krylov space, in float64; four dimensions exhaust it."""
+    rng, sigma, noise = np.random.default_rng(0), 0.7, 0.2
+    jacobian = np.eye(DIM) + 0.3 * rng.standard_normal((DIM, DIM))
+    x, y = rng.standard_normal(SHAPE), rng.standard_normal((2, 2, 1))
+    pull = samplers.moment_matching(solver_steps, noise, solver="gmres")(
+        lambda x: ((jnp.asarray(jacobian, jnp.float32) @ x.ravel()).reshape(SHAPE), None),
+        jnp.asarray(x, jnp.float32),
+        samplers.likelihood.Level(1.0, sigma),
+        AVERAGE,
+        jnp.asarray(y, jnp.float32),
+    )
+    matrix = dense_matrix(AVERAGE.operator)
+    system = noise**2 * np.eye(4) + sigma**2 * matrix @ jacobian.T @ matrix.T
+    assert np.abs(system - system.T).max() > 0.05
+    residual = y.ravel() - matrix @ jacobian @ x.ravel()
+    krylov = np.stack([np.linalg.matrix_power(system, k) @ residual for k in range(min(solver_steps, 4))], -1)
+    solution = krylov @ np.linalg.lstsq(system @ krylov, residual, rcond=None)[0]
+    np.testing.assert_allclose(pull.gradient.ravel(), -jacobian.T @ matrix.T @ solution, rtol=1e-3, atol=1e-4)
 
 
 class TestAzula:
@@ -365,20 +503,20 @@ class TestAzula:
         ours, _ = reverse.step(x, jnp.int32(t), reverse.init(AVERAGE), PRIOR, AVERAGE, y)
         assert relative_error(ours.mean.ravel(), theirs.ravel()) < 1e-4
 
-    @pytest.mark.parametrize("solver_steps", [1, 3])
+    @pytest.mark.parametrize(("solver", "solver_steps"), [("cg", 1), ("cg", 3), ("gmres", 1), ("gmres", 3)])
     @pytest.mark.parametrize("t", [1, 8, 19])
-    def test_mmps(self, pieces, t, solver_steps):
+    def test_mmps(self, pieces, t, solver, solver_steps):
         torch, denoiser, matrix, x, y, flat = pieces
         from azula.guidance.mmps import MMPSDenoiser
         from azula.linalg.covariance import IsotropicCovariance
 
         guided = MMPSDenoiser(
-            denoiser, flat["y"], lambda x: x @ matrix.T, IsotropicCovariance(torch.tensor(0.04)), "cg", solver_steps
+            denoiser, flat["y"], lambda x: x @ matrix.T, IsotropicCovariance(torch.tensor(0.04)), solver, solver_steps
         )
         theirs = guided(flat["x"], torch.tensor(t + 1.0)).mean
         abar = SCHEDULE.abar[t]
         level = samplers.likelihood.Level(np.sqrt(abar), np.sqrt((1 - abar) / abar))
-        pull = samplers.moment_matching(solver_steps)(
+        pull = samplers.moment_matching(solver_steps, solver=solver)(
             lambda x: (PRIOR.predict(x, jnp.int32(t), SCHEDULE).x0, None), x, level, AVERAGE, y
         )
         ours = pull.x0 - (1 - abar) / np.sqrt(abar) * pull.gradient

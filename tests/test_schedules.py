@@ -1,3 +1,5 @@
+import math
+
 import jax
 import numpy as np
 import pytest
@@ -78,6 +80,26 @@ def test_candidate_counts_are_the_published_ones(steps):
 
 def test_cosine_betas_are_the_published_ones():
     np.testing.assert_allclose(schedules.cosine_betas(1000), GOLDEN.raw("cosine1000_betas"), rtol=1e-10)
+
+
+class TestSpacings:
+    @pytest.mark.parametrize(
+        ("steps", "first", "stride"), [(100, 990, 10), (20, 950, 50), (1000, 999, 1), (300, 897, 3)]
+    )
+    def test_leading_keeps_multiples_of_the_stride(self, steps, first, stride):
+        timesteps = schedules.ddpm(steps, spacing="leading").timesteps
+        assert timesteps.tolist() == list(range(0, first + 1, stride))
+
+    @pytest.mark.parametrize("steps", [2, 20, 100, 500])
+    def test_quadratic_is_that_of_diffpir(self, steps):
+        """Counted from the noisiest as its program does, with Python's arithmetic."""
+        from_noisiest = [math.isqrt(1000**2 * i // (steps - 1)) for i in range(steps)]
+        expected = [999 - s for s in from_noisiest[:-1]] + [0]
+        assert schedules.ddpm(steps, spacing="quadratic").timesteps[::-1].tolist() == expected
+
+    def test_too_many_quadratic_steps_are_refused(self):
+        with pytest.raises(ValueError, match="num_steps is 700, expected at most half of base_steps = 1000"):
+            schedules.ddpm(700, spacing="quadratic")
 
 
 @given(st.integers(1, 1000), st.sampled_from(["linear", "cosine"]))

@@ -1,5 +1,7 @@
 """DDNM+: the denoising diffusion null-space model, for noisy measurements."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -25,58 +27,89 @@ def null_space_process(
 
     def step(x, t, memory, prior, degradation, y):
         prediction = prior.predict(x, t, schedule)
-        x0, operator = prediction.x0, degradation.operator
-        signal, rest = (
-            jnp.sqrt(table_at(schedule.abar_previous, t)),
-            jnp.sqrt(1.0 - table_at(schedule.abar_previous, t)),
-        )
-        std = jnp.asarray(eta * rest)  # deviation of the noise that the step may add
-        noise = jnp.sqrt(noise_variance(degradation, noise_std))
+        x0, eps, operator = prediction.x0, prediction.eps, degradation.operator
+        abar = table_at(schedule.abar_previous, t)
+        signal, std = jnp.sqrt(abar), jnp.sqrt(1.0 - abar)
+        noise = signal * jnp.sqrt(noise_variance(degradation, noise_std))  # of the measurement, on the state's scale
+        keep = jnp.sqrt(1.0 - jnp.square(eta))
+        residual = y - operator(x0)
         if (svd := find_svd(operator)) is not None:
             inverse, coefficients = svd.inverse(), svd.analyze(x0)
-            share, left = _split(std, signal * noise * inverse)
+            shares = _shares(svd.nonzero() & (noise > 0), noise * inverse, std, eta)
             misfit = jnp.where(svd.nonzero(), inverse * svd.measured(y) - coefficients, 0.0)
-            corrected = svd.synthesize(coefficients + share * misfit)
+            change = signal * svd.synthesize(shares.measurement * misfit)
+            kept = svd.synthesize(shares.eps * svd.analyze(eps))
 
             def spread(z: jax.Array) -> jax.Array:
-                return svd.synthesize(left * svd.analyze(z))
+                return svd.synthesize(shares.fresh * svd.analyze(z))
         else:
-            # Without singular values: a regularised inverse, which brings at most half of `std` into any direction.
-            ratio = signal * noise / jnp.maximum(std, 1e-20)
-            corrected = x0 + likelihood_score(operator, y - operator(x0), 1.0, jnp.square(jnp.minimum(ratio, 1e6)))
+            # Brings at most half as much noise as is drawn into any direction.
+            drawn = jnp.asarray(eta * std)
+            ratio = jnp.minimum(noise / jnp.maximum(drawn, 1e-20), 1e6)
+            change = signal * likelihood_score(operator, residual, 1.0, jnp.square(ratio))
+            kept = keep * std * eps
 
             def spread(z: jax.Array) -> jax.Array:
-                return std * z
+                return drawn * z
 
-        mean = signal * corrected + jnp.sqrt(1.0 - jnp.square(eta)) * rest * prediction.eps
-        return ReverseStep(mean, spread, x0, prediction.eps, x0 - corrected, safe_norm(y - operator(x0))), memory
+        return ReverseStep(signal * x0 + change + kept, spread, x0, eps, -change / signal, safe_norm(residual)), memory
 
     return ReverseProcess(schedule, init, step)
 
 
-def _split(std: jax.typing.ArrayLike, measured: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """How far to go to the measurement so that its noise stays within `std`, and what noise is left to add."""
-    share = jnp.where(measured > std, std / jnp.maximum(measured, 1e-20), 1.0)
-    return share, jnp.sqrt(jnp.maximum(jnp.square(std) - jnp.square(share * measured), 0.0))
+class _Shares(NamedTuple):
+    """What goes into the next state in each singular direction; its deviation is `std` in all of them."""
+
+    measurement: jax.Array  # of the way from the estimate to the measurement
+    fresh: jax.Array  # deviation of the noise that is drawn
+    eps: jax.Array  # deviation of the noise that is kept
+
+
+def _shares(heard: jax.Array, measured: jax.Array, std: jax.Array, eta: jax.typing.ArrayLike) -> _Shares:
+    """The rule of DDNM+.
+
+    Args:
+      heard: Where there is a measurement, and it has noise.
+      measured: Deviation of that noise.
+      std: That of the next state's noise.
+      eta: Share of fresh noise.
+    """
+    keep = jnp.sqrt(1.0 - jnp.square(eta))
+    clear = measured < std
+    left = jnp.sqrt(jnp.maximum(jnp.square(std) - jnp.square(measured), 0.0))
+    share = jnp.where(clear, 1.0, keep * std / jnp.where(clear, 1.0, measured))
+    return _Shares(
+        jnp.where(heard, share, 1.0),
+        jnp.where(heard & clear, left, eta * std),
+        jnp.where(heard, 0.0, keep * std),
+    )
 
 
 def ddnm(
     *,
     num_steps: int | schedules.DDPMSchedule = 100,
     eta: jax.typing.ArrayLike = 0.85,
+    spacing: str = "linspace",
     noise_std: jax.typing.ArrayLike | None = None,
 ) -> Sampler:
     """DDNM+, for linear operators: the range of A from the measurement, its null space from the prior.
 
-    The estimate x0 becomes x0 + L A^+ (y - A x0). L is at most 1 in each singular direction, and so small where the
-    measurement is noisy that the noise it brings stays within what the step would add anyway; the step then adds only
-    the rest. For operators without a decomposition L A^+ is A^T (A A^T + r^2 I)^-1, with r the noise of the measurement
-    over that of the step: the same bound, softened. No gradient passes the network.
+    In each singular direction that is measured, the estimate x0 goes to the measurement, whose noise there then counts
+    as part of the next state's: only the rest is drawn. Where the measurement is noisier than the next state, it goes
+    only so far that the measurement's noise is sqrt(1 - eta^2) of the state's, and eta of it is drawn. Of the noise
+    that the network found (eps) nothing is kept in either case, for it holds the measurement's own; directions that
+    nobody measured keep sqrt(1 - eta^2) of it and draw eta, as all directions do where the measurement has no noise
+    (DDNM). The variances always add up to that of the next state. No gradient passes the network.
+
+    Operators without a decomposition are treated by a rule of this library, for the published one needs the singular
+    values: the inverse is A^T (A A^T + r^2 I)^-1, by conjugate gradients, with r the noise of the measurement over the
+    noise that is drawn: it brings at most half of that into any direction. All directions keep eps and draw alike.
 
     Args:
       num_steps: Reverse steps, 1 to 1000, or the schedule to follow, e.g. `schedules.ddpm(100, kind="cosine")`;
         published 100.
       eta: Share of fresh noise, in [0, 1]; published 0.85. May be traced.
+      spacing: Which timesteps are kept, see `schedules.ddpm`; published "leading", which starts at t = 990.
       noise_std: Standard deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
 
     Returns:
@@ -88,12 +121,14 @@ def ddnm(
 
     References:
       Wang et al., Zero-Shot Image Restoration Using Denoising Diffusion Null-Space Model, ICLR 2023 (arXiv 2212.00490),
-      equations 17 to 19 and appendix I; the DDIM form of the step is that of its experiments. Without time travel.
+      equations 17 to 19 and appendix I, as the authors' code has them. Without time travel, like their experiments with
+      noise. Singular values below 1e-4 of the largest count as none; the authors leave out more of their blurs, those
+      below 0.03 along either axis.
 
     Example:
       >>> sampler = jr.ddnm(num_steps=20, eta=0.85)
       >>> sampler.sample(key, prior, degradation, y).image.shape
       (8, 8, 3)
     """
-    schedule = schedules.as_schedule(num_steps)
+    schedule = schedules.as_schedule(num_steps, spacing)
     return ancestral(null_space_process(schedule, eta=eta, noise_std=noise_std))

@@ -72,6 +72,7 @@ def ddpg(
     zeta: jax.typing.ArrayLike | None = 0.5,
     ridge: jax.typing.ArrayLike = 0.7,
     shrink: bool = True,
+    spacing: str = "linspace",
     noise_std: jax.typing.ArrayLike | None = None,
     start: Start = noise_start,
 ) -> Sampler:
@@ -90,6 +91,7 @@ def ddpg(
         whose states have no noise after the first.
       ridge: Weight of the noise in the inverse, not negative; published 0.2 to 7. May be traced.
       shrink: Scale each correction by (1 - abar_{t-1}) / (1 - abar_t), as published for noise of 0.1 and above.
+      spacing: Which timesteps are kept, see `schedules.ddpm`; published "leading", which starts at t = 990.
       noise_std: s; None takes that of the degradation's Gaussian noise. At 0, delta_t is 0 throughout.
       start: Where the first step begins; published noise.
 
@@ -109,7 +111,6 @@ def ddpg(
       >>> sampler.sample(key, prior, degradation, y).image.shape
       (8, 8, 3)
     """
-    process = preconditioned_process(
-        schedules.as_schedule(num_steps), gamma=gamma, zeta=zeta, ridge=ridge, shrink=shrink, noise_std=noise_std
-    )
+    schedule = schedules.as_schedule(num_steps, spacing)
+    process = preconditioned_process(schedule, gamma=gamma, zeta=zeta, ridge=ridge, shrink=shrink, noise_std=noise_std)
     return ancestral(process, start=start)

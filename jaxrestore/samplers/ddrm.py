@@ -66,6 +66,7 @@ def ddrm(
     num_steps: int | schedules.DDPMSchedule = 20,
     eta: jax.typing.ArrayLike = 0.85,
     eta_b: jax.typing.ArrayLike = 1.0,
+    spacing: str = "linspace",
     noise_std: jax.typing.ArrayLike | None = None,
 ) -> Sampler:
     """Denoising diffusion restoration models, for linear operators with a singular value decomposition.
@@ -79,6 +80,7 @@ def ddrm(
         published 20.
       eta: Share of fresh noise where the measurement does not decide, in [0, 1]; published 0.85. May be traced.
       eta_b: Trust in the measurement where it decides, in [0, 1]; published 1. May be traced.
+      spacing: Which timesteps are kept, see `schedules.ddpm`; published "leading", which starts at t = 950.
       noise_std: Standard deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
 
     Returns:
@@ -97,5 +99,5 @@ def ddrm(
       >>> sampler.sample(key, prior, degradation, y).image.shape
       (8, 8, 3)
     """
-    schedule = schedules.as_schedule(num_steps)
+    schedule = schedules.as_schedule(num_steps, spacing)
     return ancestral(spectral_process(schedule, eta=eta, eta_b=eta_b, noise_std=noise_std))

@@ -29,17 +29,21 @@ def pigdm(
     *,
     num_steps: int | schedules.DDPMSchedule = 100,
     scale: jax.typing.ArrayLike = 1.0,
+    spacing: str = "linspace",
     noise_std: jax.typing.ArrayLike | None = None,
     start: Start = noise_start,
 ) -> Sampler:
     """Pseudo-inverse guided diffusion, for linear operators.
 
-    Ancestral steps (DDIM with eta = 1), each moved by sqrt(abar_t abar_{t-1}) times the guidance.
+    Ancestral steps, each moved by sqrt(abar_t abar_{t-1}) times the guidance. They are the paper's, DDIM with eta = 1,
+    where the prior's variances are fixed to the smaller bound (a network without variance channels, at its default);
+    with learned variances, as FFHQ-256's and ImageNet-256's, the fresh noise has those instead.
 
     Args:
       num_steps: Reverse steps, 1 to 1000, or the schedule to follow, e.g. `schedules.ddpm(100, kind="cosine")`;
         published 20 and 100.
       scale: Further weight of the guidance, positive; published 1. May be traced.
+      spacing: Which timesteps are kept, see `schedules.ddpm`; published "leading", which starts at t = 990.
       noise_std: Standard deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
       start: Where the first step begins; published noise.
 
@@ -58,7 +62,7 @@ def pigdm(
       >>> sampler.sample(key, prior, degradation, y).image.shape
       (8, 8, 3)
     """
-    schedule = schedules.as_schedule(num_steps)
+    schedule = schedules.as_schedule(num_steps, spacing)
     check_noise_std(noise_std)
     return ancestral(
         guided(

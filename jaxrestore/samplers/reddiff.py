@@ -34,6 +34,7 @@ def reddiff(
     num_steps: int | schedules.DDPMSchedule = 1000,
     learning_rate: jax.typing.ArrayLike = 0.1,
     strength: jax.typing.ArrayLike = 0.25,
+    spacing: str = "linspace",
 ) -> Sampler:
     """Regularisation by denoising diffusion: Adam on the image, with the denoiser's error as its prior's gradient.
 
@@ -46,6 +47,8 @@ def reddiff(
         published 1000 and 100.
       learning_rate: Step size of Adam (betas 0.9 and 0.99), positive; published 0.1, up to 0.5. May be traced.
       strength: Weight of the prior, positive; published 0.25. May be traced.
+      spacing: Which timesteps are kept, see `schedules.ddpm`; published "leading", at t = 990 first for 100
+        steps.
 
     Returns:
       A sampler with a `REDDiffState` and a `REDDiffInfo`. The start is the measurement enlarged to the image: for masks
@@ -66,7 +69,7 @@ def reddiff(
     """
     _checks.positive("strength", strength)
     _checks.positive("learning_rate", learning_rate)
-    schedule = schedules.as_schedule(num_steps)
+    schedule = schedules.as_schedule(num_steps, spacing)
     adam = optax.scale_by_adam(b1=0.9, b2=0.99)
 
     def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> REDDiffState:
