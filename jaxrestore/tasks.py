@@ -52,8 +52,8 @@ def _inpainting_box(
     return operators.Inpainting(operators.box_mask(key, shape, (box, box), margin=margin), shape[2])
 
 
-def _phase_retrieval(shape: Shape, key: jax.Array, *, oversample: float = 2.0):
-    return operators.PhaseRetrieval(shape, oversample)
+def _phase_retrieval(shape: Shape, key: jax.Array, *, oversample: float = 2.0, padded: str = "unit"):
+    return operators.PhaseRetrieval(shape, oversample, padded)
 
 
 def _nonlinear_deblur(

@@ -166,6 +166,23 @@ def test_psnr_and_ssim_are_those_of_scikit_image(i):
     np.testing.assert_allclose(metrics.psnr(A, B[i]), peak_signal_noise_ratio(A, B[i], data_range=2.0), atol=1e-4)
 
 
+@pytest.mark.parametrize(("height", "width", "factor"), [(300, 383, 1), (400, 384, 2), (640, 700, 2), (641, 650, 3)])
+def test_ssim_of_shrunk_images_is_that_of_their_block_means(height, width, factor):
+    """Blocks by slices in float64, similarity by scikit-image; half way between two factors the even one counts."""
+    rng = np.random.default_rng(0)
+    a = np.sin(np.arange(height)[:, None, None] / 9) * np.cos(np.arange(width)[:, None] / 7) * np.ones(1)
+    b = np.clip(a + 0.4 * rng.standard_normal(a.shape), -1, 1)
+    tall, wide = height // factor * factor, width // factor * factor
+    small = [
+        sum(x[i:tall:factor, j:wide:factor] for i in range(factor) for j in range(factor)) / factor**2 for x in (a, b)
+    ]
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": -1}
+    expected = structural_similarity(*[(x + 1) / 2 for x in small], data_range=1.0, **settings)
+    whole, shrunk = (metrics.ssim(*(x.astype(np.float32) for x in (a, b)), shrink=s) for s in (False, True))
+    np.testing.assert_allclose(shrunk, expected, atol=1e-4)
+    assert (shrunk > whole + 0.1) == (factor > 1)
+
+
 def test_equal_images_are_perfect():
     assert metrics.psnr(A, A) == np.inf
     np.testing.assert_allclose(metrics.ssim(A, A), 1.0, atol=1e-6)

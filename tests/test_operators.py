@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
+import jaxrestore as jr
 from jaxrestore import operators
 
 GOLDEN = Golden("operators")
@@ -117,6 +118,19 @@ def test_phase_retrieval_preserves_energy():
     np.testing.assert_allclose(
         jnp.sum(operators.PhaseRetrieval((16, 16, 3))(x) ** 2), jnp.sum(((x + 1) / 2) ** 2), rtol=1e-5
     )
+
+
+def test_phase_retrieval_pads_the_image_in_the_range_that_is_asked_for():
+    """Centred transforms by their definition, of the padded image as DAPS and as DPS have it."""
+    x = jax.random.uniform(jax.random.key(0), (8, 12, 3), minval=-1)
+    for padded, image in {"unit": (np.asarray(x) + 1) / 2, "signed": np.asarray(x)}.items():
+        wide = np.pad(np.asarray(image, np.float64), ((2, 2), (3, 3), (0, 0)))
+        spectrum = np.fft.fft2(np.fft.ifftshift(wide, axes=(0, 1)), axes=(0, 1), norm="ortho")
+        expected = np.abs(np.fft.fftshift(spectrum, axes=(0, 1)))
+        task = jr.task("phase_retrieval", image_shape=(8, 12, 3), padded=padded)
+        np.testing.assert_allclose(task.degradation.operator(x), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="padded is 'grey', expected one of 'unit', 'signed'"):
+        operators.PhaseRetrieval((8, 8, 3), padded="grey")
 
 
 def test_high_dynamic_range_has_no_gradient_where_it_clips():

@@ -67,10 +67,13 @@ def daps(
       num_steps: Noise levels, at least 2. Published 200, and 100.
       ode_steps: Network evaluations at each level. Published 5.
       langevin_steps: At each level; they cost an evaluation of the operator each. Published 100.
-      learning_rate: Step size of the Langevin steps, positive; published 1e-4, and 5e-5 for phase retrieval. Stable
-        below 2 tau^2 / ||A||^2. May be traced.
+      learning_rate: Step size of the Langevin steps on the energy above, positive. Published with the paper (branch
+        "legacy"): 1e-4 for super-resolution, Gaussian deblurring and random inpainting; 5e-5 for motion deblurring, box
+        inpainting, nonlinear deblurring and phase retrieval; 2e-5 for high dynamic range. Stable below
+        2 tau^2 / ||A||^2. May be traced.
       lr_min_ratio: The learning rate falls linearly towards this share of itself, in [0, 1]. May be traced.
-      tau: Noise that the measurement is taken to have, positive; published 0.01 whatever it was. May be traced.
+      tau: Noise that the measurement is taken to have, positive; published 0.01 whatever it was. The authors' later
+        code leaves the 2 out of the misfit's energy: its tau is sqrt(2) times this one. May be traced.
       sigma_max: First noise level.
       sigma_min: Last noise level.
 

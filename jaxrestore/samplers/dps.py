@@ -39,12 +39,16 @@ def dps(
 ) -> Sampler:
     """Diffusion posterior sampling: ancestral steps, each moved down the gradient of the residual's norm.
 
-    The step size is `scale / ||y - A(x0)||` on the squared norm, as published. The norm is that of one image: the
-    released code takes it over the whole batch, which makes a result depend on its batch mates.
+    The step is `scale` times the gradient of ||y - A(x0)||, as in the released code. The square's gradient is that times
+    2 ||y - A(x0)||, so on the squared norm, as the paper writes it, the step size is `scale / (2 ||y - A(x0)||)`, and
+    the paper's zeta' is half of `scale`. The norm is that of one image: the released code takes it over the whole batch,
+    which makes a result depend on its batch mates. For Poisson noise that code divides by the measurement; here the
+    norm is the same for all noise.
 
     Args:
       num_steps: Reverse steps, 1 to 1000, or the schedule to follow, e.g. `schedules.ddpm(100, kind="cosine")`.
-      scale: Positive; published 1.0 for super-resolution and inpainting, 0.3 to 1.0 elsewhere. May be traced.
+      scale: Positive; released 0.3 for super-resolution and all blurs, 0.5 for inpainting, 1.0 for phase retrieval. May
+        be traced.
       warmup_steps: Likelihood steps at each noise level; more than 1 is SPGD's warm-up around DPS.
       transform: What the gradient goes through, e.g. `adaptive_directional_momentum(0.9)`; published: none.
 
