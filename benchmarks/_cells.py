@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks import _results
+from benchmarks import _metrics, _results
 
 _OF_THE_FILE = ("benchmark", "date", "revision", "environment", "cells", "cases")  # not what its cells are made of
 Facts = Mapping[str, Any]  # what a cell is made of: settings, prior, pictures, sizes
@@ -85,7 +85,7 @@ def _read(benchmark: str) -> dict[str, dict[str, Any]]:
     report = _results.read(benchmark)
     common = {name: value for name, value in report.items() if name not in _OF_THE_FILE}
     cells = report.get("cells") or {case["case"]: case for case in report.get("cases", ())}
-    return {label: {**common, **cell} for label, cell in cells.items()}
+    return {label: {**_metrics.stated(cell), **common, **cell} for label, cell in cells.items()}
 
 
 def _agrees(cell: Mapping[str, Any], facts: Facts) -> bool:

@@ -8,7 +8,7 @@ Around DPS's likelihood (`dpps`) and around the preconditioned one (`pdpps`), wi
 import jax
 
 import jaxrestore as jr
-from benchmarks import _cells, _photographs, _run, quality, render
+from benchmarks import _cells, _metrics, _photographs, _run, quality, render
 from jaxrestore import evaluation
 
 VARIANTS = {
@@ -27,23 +27,32 @@ def main() -> None:
     _photographs.add_options(parser, size=128)
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    _metrics.add_options(parser)
     _cells.add_options(parser)
     arguments = parser.parse_args()
+    lpips = _metrics.load(arguments)
     photographs = _photographs.load(arguments)
-    cells = _cells.Cells("ablation", arguments)
+    cells = _cells.Cells(_metrics.file_name("ablation", lpips), arguments)
     prior = jr.load_prior("photo")
     for name in arguments.tasks:
         task = jr.task(name, image_shape=photographs.stack.shape[1:], key=jax.random.key(1))
         for method in arguments.methods:
             for variant, changed in VARIANTS.items():
                 label = f"{name}/{method}, {variant}"
-                facts = {**quality.facts_of(task, method, **changed), **photographs.facts, "dtype": prior.config.dtype}
+                facts = {
+                    **quality.facts_of(task, method, **changed),
+                    **photographs.facts,
+                    **_metrics.facts(lpips),
+                    "dtype": prior.config.dtype,
+                }
                 if cells.due(label, facts):
                     sampler = task.sampler(method, **changed)
                     result = evaluation.evaluate(
-                        sampler, prior, task.degradation, photographs.stack, key=jax.random.key(0)
+                        sampler, prior, task.degradation, photographs.stack, key=jax.random.key(0), lpips=lpips
                     )
-                    cells.write({label: {**facts, **quality.scores_of(task, method, photographs, result, **changed)}})
+                    cells.write(
+                        {label: {**facts, **quality.scores_of(task, method, photographs, result, lpips, **changed)}}
+                    )
                     print(label, flush=True)
     if cells.path.exists():
         render.render(cells.path)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 
 import jaxrestore as jr
-from benchmarks import _cells, _photographs, _run, quality, render
+from benchmarks import _cells, _metrics, _photographs, _run, quality, render
 from jaxrestore import evaluation, methods
 from jaxrestore.methods import METHODS
 
@@ -59,9 +59,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2, help="take only the first so many")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--only", nargs="+", default=["factor", "size", "noise"], choices=["factor", "size", "noise"])
+    _metrics.add_options(parser)
     _cells.add_options(parser)
     arguments = parser.parse_args()
-    cells = _cells.Cells("conditions", arguments)
+    lpips = _metrics.load(arguments)
+    cells = _cells.Cells(_metrics.file_name("conditions", lpips), arguments)
     prior = jr.load_prior("photo")
     for condition in conditions():
         if condition.axis not in arguments.only:
@@ -81,12 +83,17 @@ def main() -> None:
         )
         for method in (m for m in arguments.methods if m in methods.able(task.degradation.operator)):
             label = f"{condition.label}/{method}"
-            facts = {**quality.facts_of(task, method), **photographs.facts, "dtype": prior.config.dtype}
+            facts = {
+                **quality.facts_of(task, method),
+                **photographs.facts,
+                **_metrics.facts(lpips),
+                "dtype": prior.config.dtype,
+            }
             if cells.due(label, facts):
                 result = evaluation.evaluate(
-                    task.sampler(method), prior, task.degradation, photographs.stack, key=jax.random.key(0)
+                    task.sampler(method), prior, task.degradation, photographs.stack, key=jax.random.key(0), lpips=lpips
                 )
-                cells.write({label: {**facts, **quality.scores_of(task, method, photographs, result)}})
+                cells.write({label: {**facts, **quality.scores_of(task, method, photographs, result, lpips)}})
                 print(label, flush=True)
     if cells.path.exists():
         render.render(cells.path)

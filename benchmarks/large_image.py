@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrestore as jr
-from benchmarks import _cells, _photographs, _run, networks
+from benchmarks import _cells, _metrics, _photographs, _run, networks
 from jaxrestore import evaluation, images, methods
 from jaxrestore.methods import METHODS
 from jaxrestore.priors import Prior, TiledPrior
@@ -59,12 +59,17 @@ def gradient_mb(prior: Prior, degradation: jr.Degradation) -> float:
 
 
 def measure(
-    task: jr.Task, sampler: jr.Sampler, prior: Prior, photographs: _photographs.Photographs, places: np.ndarray
+    task: jr.Task,
+    sampler: jr.Sampler,
+    prior: Prior,
+    photographs: _photographs.Photographs,
+    places: np.ndarray,
+    lpips: evaluation.Perceptual,
 ) -> tuple[dict[str, Any], np.ndarray]:
     """A cell, and the restored pictures; `places` are the tiles' borders."""
     truths = photographs.stack
     result = evaluation.evaluate(
-        sampler, prior, task.degradation, truths, key=jax.random.key(0), batch_size=1, progress=True
+        sampler, prior, task.degradation, truths, key=jax.random.key(0), lpips=lpips, batch_size=1, progress=True
     )
     ratios = [seams(restored - truth, places) for restored, truth in zip(result.restored, truths, strict=True)]
     cell = {
@@ -86,16 +91,18 @@ def main() -> None:
     parser.add_argument("--method", default="ddnm", choices=list(METHODS))
     parser.add_argument("--grids", nargs="+", type=int, default=[1])
     parser.add_argument("--save", type=pathlib.Path, help="folder for the restored pictures")
+    _metrics.add_options(parser)
     _cells.add_options(parser)
     arguments = parser.parse_args()
+    lpips = _metrics.load(arguments)
     photographs = _photographs.load(arguments)
-    cells = _cells.Cells("large_image", arguments)
+    cells = _cells.Cells(_metrics.file_name("large_image", lpips), arguments)
 
     whole = jr.load_prior("photo")
     tiled = TiledPrior(whole, tile=arguments.tile, overlap=arguments.overlap)
     task = jr.task(arguments.task, image_shape=photographs.stack.shape[1:])
     facts = {name: getattr(arguments, name) for name in ("task", "method", "tile", "overlap")}
-    facts |= {**networks.photo_facts(), **photographs.facts, "dtype": whole.config.dtype}
+    facts |= {**networks.photo_facts(), **photographs.facts, **_metrics.facts(lpips), "dtype": whole.config.dtype}
     places = borders(arguments.size, arguments.tile, arguments.overlap)
     priors = {"whole": whole, "tiled": tiled}
     for grids, (name, prior) in itertools.product(arguments.grids, priors.items()):
@@ -105,9 +112,9 @@ def main() -> None:
         if not cells.due(name, facts):
             continue
         sampler = task.sampler(arguments.method, grids=grids)
-        cell, restored = measure(task, sampler, prior, photographs, places)
+        cell, restored = measure(task, sampler, prior, photographs, places, lpips)
         cells.write({name: {**facts, **cell}})
-        print(name, cell, flush=True)
+        print(name, {**_metrics.facts(lpips), **cell}, flush=True)
         if arguments.save:
             for path, image in zip(photographs.paths, restored, strict=True):
                 images.save(arguments.save / f"{path.stem}-{name}.png", image, overwrite=True)

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 import jaxrestore as jr
-from benchmarks import _cells, _photographs, _run, networks
+from benchmarks import _cells, _metrics, _photographs, _run, networks
 from jaxrestore import evaluation, methods
 from jaxrestore.methods import METHODS
 from jaxrestore.priors import Prior
@@ -23,12 +23,24 @@ TASKS = ("super_resolution", "gaussian_deblur", "inpainting_random")
 
 
 def measure(
-    task: jr.Task, method: str, priors: Mapping[str, Prior], truths: np.ndarray, *, batch_size: int
+    task: jr.Task,
+    method: str,
+    priors: Mapping[str, Prior],
+    truths: np.ndarray,
+    *,
+    lpips: evaluation.Perceptual,
+    batch_size: int,
 ) -> dict[str, Any]:
     """Restore pictures with the priors "float32" and "bfloat16", and compare."""
     results = {
         dtype: evaluation.evaluate(
-            task.sampler(method), prior, task.degradation, truths, key=jax.random.key(0), batch_size=batch_size
+            task.sampler(method),
+            prior,
+            task.degradation,
+            truths,
+            key=jax.random.key(0),
+            lpips=lpips,
+            batch_size=batch_size,
         )
         for dtype, prior in priors.items()
     }
@@ -49,22 +61,25 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["spgd", "dpps"], choices=list(METHODS))
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
     parser.add_argument("--batch-size", type=int, default=4)
+    _metrics.add_options(parser)
     _cells.add_options(parser)
     arguments = parser.parse_args()
+    lpips = _metrics.load(arguments)
     photographs = _photographs.load(arguments)
-    cells = _cells.Cells("precision", arguments)
+    cells = _cells.Cells(_metrics.file_name("precision", lpips), arguments)
     exact = jr.load_prior("photo")
     half = dataclasses.replace(exact, config=dataclasses.replace(exact.config, dtype="bfloat16"))
     for name in arguments.tasks:
         task = jr.task(name, image_shape=photographs.stack.shape[1:], key=jax.random.key(1))
         for method in arguments.methods:
             settings = methods.get(method).complete(task.for_method(method))
-            label, facts = f"{name}/{method}", {"settings": settings, **networks.photo_facts(), **photographs.facts}
+            label = f"{name}/{method}"
+            facts = {"settings": settings, **networks.photo_facts(), **photographs.facts, **_metrics.facts(lpips)}
             if cells.due(label, facts):
                 priors = {"float32": exact, "bfloat16": half}
-                cell = measure(task, method, priors, photographs.stack, batch_size=arguments.batch_size)
+                cell = measure(task, method, priors, photographs.stack, lpips=lpips, batch_size=arguments.batch_size)
                 cells.write({label: {**facts, **cell}})
-                print(label, cell, flush=True)
+                print(label, {**_metrics.facts(lpips), **cell}, flush=True)
     print(cells.path)
 
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 import jaxrestore as jr
-from benchmarks import _cells, _photographs, _run, networks, render
+from benchmarks import _cells, _metrics, _photographs, _run, networks, render
 from jaxrestore import evaluation, images, methods
 from jaxrestore.evaluation import Evaluation
 from jaxrestore.methods import METHODS
@@ -37,11 +37,17 @@ def facts_of(task: jr.Task, method: str, **changed: Any) -> dict[str, Any]:
 
 
 def scores_of(
-    task: jr.Task, method: str, photographs: _photographs.Photographs, result: Evaluation, **changed: Any
+    task: jr.Task,
+    method: str,
+    photographs: _photographs.Photographs,
+    result: Evaluation,
+    lpips: evaluation.Perceptual,
+    **changed: Any,
 ) -> dict[str, Any]:
     """What came out, beside what the simple answer scores and what the method costs."""
     answers = [task.simple_answer(y) for y in result.measurements]
-    simple = [evaluation.score(a, t) for a, t in zip(answers, photographs.stack, strict=True) if a is not None]
+    pairs = [(a, t) for a, t in zip(answers, photographs.stack, strict=True) if a is not None]
+    simple = [evaluation.score(*pair, lpips=lpips) for pair in pairs]
     diverged = {divergence.image for divergence in result.divergences}
     names = [path.name for path in photographs.paths]
     pictures = {name: scores._asdict() for name, scores in zip(names, result.scores, strict=True)}
@@ -72,11 +78,14 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--save", type=pathlib.Path, help="folder for the restored pictures")
+    _metrics.add_options(parser)
     _cells.add_options(parser)
     arguments = parser.parse_args()
 
+    lpips = _metrics.load(arguments)
     photographs = _photographs.load(arguments)
-    cells = _cells.Cells(f"quality-{arguments.size}" if arguments.size else "quality", arguments)
+    name = f"quality-{arguments.size}" if arguments.size else "quality"
+    cells = _cells.Cells(_metrics.file_name(name, lpips), arguments)
     prior = jr.load_prior("photo")
     for name in arguments.tasks:
         if not suits(name, photographs.stack.shape):
@@ -85,7 +94,12 @@ def main() -> None:
         able = methods.able(task.degradation.operator)
         for method in [method for method in arguments.methods if method in able]:
             label = f"{name}/{method}"
-            facts = {**facts_of(task, method), **photographs.facts, "dtype": prior.config.dtype}
+            facts = {
+                **facts_of(task, method),
+                **photographs.facts,
+                **_metrics.facts(lpips),
+                "dtype": prior.config.dtype,
+            }
             if not cells.due(label, facts):
                 continue
             result = evaluation.evaluate(
@@ -94,10 +108,11 @@ def main() -> None:
                 task.degradation,
                 photographs.stack,
                 key=jax.random.key(0),
+                lpips=lpips,
                 batch_size=arguments.batch_size,
                 progress=True,
             )
-            cells.write({label: {**facts, **scores_of(task, method, photographs, result)}})
+            cells.write({label: {**facts, **scores_of(task, method, photographs, result, lpips)}})
             if arguments.save:
                 save(arguments.save, name, method, photographs.paths, result)
     if cells.path.exists():

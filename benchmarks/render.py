@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxrestore as jr
-from benchmarks import _results, _run
+from benchmarks import _metrics, _results, _run
 from benchmarks.compared import COMPARED, EXACT
 
 Cells = Mapping[str, Mapping[str, Any]]  # label -> cell
@@ -74,7 +74,7 @@ def torch_table(cells: Cells) -> str:
 
 def quality_table(cells: Cells) -> str:
     """Mean scores by task and method, those of the simple answer in brackets."""
-    head = ("task", "method", "PSNR (simple)", "SSIM (simple)", "LPIPS (simple)")
+    head = ("task", "method", "PSNR (simple)", "SSIM (simple)", f"{_metrics.title(cells)} (simple)")
     head = (*head, "forward passes", "gradients", "s / picture")
     tasks, rows = list(jr.TASKS), []
     for label, cell in sorted(cells.items(), key=lambda item: tasks.index(item[0].split("/")[0])):
@@ -117,7 +117,7 @@ def ablation_table(cells: Cells) -> str:
         of_name = [cells.get(f"{name}, {variant}") for variant in variants]
         scores = [f"{c['mean']['psnr']:.2f} / {c['mean']['lpips']:.3f}" if c else "" for c in of_name]
         rows.append((*name.split("/"), *scores))
-    return markdown(("task", "method", *variants), rows)
+    return markdown(("task", "method", *(f"{variant}: PSNR / {_metrics.title(cells)}" for variant in variants)), rows)
 
 
 def posterior_table(cells: Cells) -> str:

@@ -14,10 +14,42 @@ import numpy as np
 
 from jaxrestore import images, metrics
 from jaxrestore.degradation import Degradation
+from jaxrestore.metrics.perceptual import weights_for
 from jaxrestore.priors._base import Prior
 from jaxrestore.restore import Divergence, StreamOptions, best_samples, each_sample
 from jaxrestore.samplers import Sampler
 from jaxrestore.streaming import restore_batches
+
+
+class Perceptual(NamedTuple):
+    """The LPIPS that is reported: a variant, without which a figure means nothing, and its weights."""
+
+    variant: str  # see `jaxrestore.metrics.lpips`
+    params: metrics.LPIPSParams
+
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        return lpips_title(self.variant)
+
+
+def lpips_title(variant: str) -> str:
+    """What tables call a variant of LPIPS."""
+    return f"LPIPS ({variant})"
+
+
+def perceptual(variant: str = "alex", weights: str | os.PathLike[str] | None = None) -> Perceptual:
+    """A variant of LPIPS with its weights.
+
+    Args:
+      variant: "alex", "vgg" or "piq".
+      weights: Folder written by `python -m convert_weights lpips`; None takes the bundled ones of "alex".
+
+    Raises:
+      ValueError: If the variant is unknown, has no bundled weights, or the folder's are those of another network.
+      jaxrestore.WeightsError: If the folder holds none, or is damaged.
+    """
+    return Perceptual(variant, weights_for(variant, None if weights is None else metrics.load_lpips(weights)))
 
 
 class Scores(NamedTuple):
@@ -25,7 +57,7 @@ class Scores(NamedTuple):
 
     psnr: float  # dB
     ssim: float
-    lpips: float  # AlexNet, smaller is better; of grey pictures, shown to it in three equal channels
+    lpips: float  # smaller is better; of grey pictures, shown to it in three equal channels
 
 
 class Evaluation(NamedTuple):
@@ -38,21 +70,30 @@ class Evaluation(NamedTuple):
     divergences: list[Divergence]  # samples whose states stopped being finite
 
 
-def score(restored: np.ndarray, truth: np.ndarray) -> Scores:
-    """Compare a picture with the truth as both would be stored, in 8 bits; NaN if the picture is not finite."""
+def score(restored: np.ndarray, truth: np.ndarray, *, lpips: Perceptual | None = None) -> Scores:
+    """Compare a picture with the truth as both would be stored, in 8 bits; NaN if the picture is not finite.
+
+    Args:
+      restored: (H, W, C), colour or grey.
+      truth: Of the same shape, in [-1, 1].
+      lpips: The variant to report, from `perceptual`; None is "alex".
+    """
+    lpips = perceptual() if lpips is None else lpips
     if not np.isfinite(restored).all():
         return Scores(*[float("nan")] * len(Scores._fields))
     pair = [jnp.asarray(images.from_uint8(images.to_uint8(a))) for a in (restored, truth)]
-    return Scores(*(float(v) for v in _compare(*pair, metrics.load_lpips())))
+    return Scores(*(float(v) for v in _compare(*pair, lpips.params, lpips.variant)))
 
 
-def compare(a: jax.Array, b: jax.Array, params: metrics.LPIPSParams) -> tuple[jax.Array, jax.Array, jax.Array]:
+def compare(
+    a: jax.Array, b: jax.Array, params: metrics.LPIPSParams, variant: str = "alex"
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """What `Scores` holds, of two images (H, W, C) as they are: pure, with LPIPS's weights as an argument."""
     seen_a, seen_b = (jnp.repeat(x, 3, axis=2) if x.shape[2] == 1 else x for x in (a, b))
-    return metrics.psnr(a, b), metrics.ssim(a, b), metrics.lpips(seen_a, seen_b, params)
+    return metrics.psnr(a, b), metrics.ssim(a, b), metrics.lpips(seen_a, seen_b, params, variant=variant)
 
 
-_compare = jax.jit(compare)
+_compare = jax.jit(compare, static_argnums=3)
 
 
 def measure(degradation: Degradation, truths: np.ndarray, key: jax.Array) -> np.ndarray:
@@ -68,6 +109,7 @@ def evaluate(
     truths: np.ndarray,
     *,
     key: jax.Array,
+    lpips: Perceptual | None = None,
     **options: Unpack[StreamOptions],
 ) -> Evaluation:
     """Degrade and restore pictures, and score the results.
@@ -78,6 +120,7 @@ def evaluate(
       degradation: What to undo.
       truths: (N, H, W, C) in [-1, 1].
       key: Draws the noise of the measurements and all of the sampler's randomness.
+      lpips: The variant to report, from `perceptual`; None is "alex".
       **options: Those of `jaxrestore.restore_batches`; of several posterior samples the one with the smallest residual
         counts.
     """
@@ -90,7 +133,7 @@ def evaluate(
     for best in best_samples(each_sample(batches, divergences)):
         restored[best.image] = np.clip(best.x, -1.0, 1.0)
     seconds = time.perf_counter() - started
-    scores = [score(r, t) for r, t in zip(restored, truths, strict=True)]
+    scores = [score(r, t, lpips=lpips) for r, t in zip(restored, truths, strict=True)]
     return Evaluation(ys, restored, scores, seconds, divergences)
 
 

@@ -65,7 +65,7 @@ def tune(
       key: Draws the noise of the measurements and all of the samplers' randomness.
       fixed: The other settings.
       wrap: Applied to each sampler, e.g. `lambda sampler: jaxrestore.mean_of(sampler, 2)`.
-      metric: What orders the result: "lpips" (smaller is better), "psnr" or "ssim".
+      metric: What orders the result: "lpips" (variant "alex", smaller is better), "psnr" or "ssim".
       batch_size: Restorations on the device at a time, over pictures and settings alike.
       report: Called with the number of finished restorations and of all, after each batch.
 

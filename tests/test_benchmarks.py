@@ -1,5 +1,6 @@
 """Benchmarks compute what their tables say."""
 
+import argparse
 import inspect
 import json
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 
 import jaxrestore as jr
 from benchmarks import (
+    _metrics,
     _photographs,
     _results,
     ablation,
@@ -142,6 +144,24 @@ class TestComparisonsOnPhotographs:
             "denoising/pdpps, neither": (1, False),
         }
         assert "| task | method | both | selection | aligned start | neither |" in capsys.readouterr().out
+
+
+def test_tables_name_the_variant_of_lpips_and_results_of_each_have_a_file_of_their_own():
+    scores = {"psnr": 20.0, "ssim": 0.5, "lpips": 0.25}
+    old = {"mean": scores, "simple": None, "seconds_per_image": 3.0, "shape": [4, 8, 8, 3]}
+    assert "LPIPS (alex) (simple)" in render.quality_table({"denoising/dps": old})
+    assert "LPIPS (vgg) (simple)" in render.quality_table({"denoising/dps": {**old, "lpips_variant": "vgg"}})
+    assert "both: PSNR / LPIPS (alex)" in render.ablation_table({"denoising/dps, both": old})
+    variants = {v: evaluation.Perceptual(v, {}) for v in ("alex", "vgg")}
+    assert [_metrics.file_name("quality-128", v) for v in variants.values()] == ["quality-128", "quality-128-vgg"]
+
+
+def test_a_variant_of_lpips_without_weights_is_refused_with_the_mend():
+    parser = argparse.ArgumentParser()
+    _metrics.add_options(parser)
+    assert _metrics.load(parser.parse_args([])).title == "LPIPS (alex)"
+    with pytest.raises(SystemExit, match="'piq' needs weights that are not bundled.*--lpips-weights"):
+        _metrics.load(parser.parse_args(["--lpips", "piq"]))
 
 
 @pytest.mark.parametrize("file", sorted(_results.RESULTS.glob("*.json")), ids=lambda file: file.name)

@@ -48,6 +48,15 @@ def test_a_cell_is_compared_by_what_it_states():
     assert not opened().due("a", {"settings": {"scale": 1.0, "num_steps": 5}, "prior": "checksum"})
 
 
+def test_scores_that_name_no_lpips_are_of_the_variant_that_there_was_before_there_were_several():
+    opened().write({"a": {**BRIGHT, "mean": {"lpips": 0.1}}, "b": BRIGHT})
+    assert not opened().due("a", {**BRIGHT, "lpips_variant": "alex"})
+    assert opened().due("a", {**BRIGHT, "lpips_variant": "vgg"})
+    opened().write({"c": BRIGHT})
+    assert stored()["a"]["lpips_variant"] == "alex"
+    assert "lpips_variant" not in stored()["b"]
+
+
 def test_tuples_are_the_lists_that_the_file_has():
     opened().write({"a": {"values": (1, 2)}})
     assert not opened().due("a", {"values": (1, 2)})

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 from cli_words import PHOTO, fast, with_settings
+from test_metrics import random_weights
 
 import jaxrestore as jr
 from jaxrestore import evaluation, images
 from jaxrestore.evaluation import Scores
+from jaxrestore.metrics.perceptual import save_lpips
 from jaxrestore.restore import Divergence
 
 pytest_plugins = ["cli_fixtures"]
@@ -25,6 +27,8 @@ def test_evaluate_prints_and_writes_scores(run, tmp_path, prior):
     report = json.loads((tmp_path / "scores.json").read_text())
     assert [picture["picture"] for picture in report["pictures"]] == ["a.png", "b.png"]
     assert set(report["mean"]["restored"]) == {"psnr", "ssim", "lpips"}
+    assert report["lpips_variant"] == "alex"
+    assert "LPIPS (alex) simple" in out
     assert report["environment"]["versions"]["jax"]
     restored = images.load(tmp_path / "out" / "a.png")
     np.testing.assert_allclose(
@@ -41,6 +45,28 @@ def test_evaluate_prints_and_writes_scores(run, tmp_path, prior):
         scale = pytest.approx(10.0 * side / 256)
         assert entry["settings"] == {"num_steps": 3, "scale": scale, "warmup_steps": 1, "mean_of": 2}
         assert entry["evaluations_per_picture"] == {"forward": 3 * 2 * 2 * 2, "gradients": 3 * 2 * 2 * 2}
+
+
+def test_the_lpips_of_the_papers_is_reported_by_its_name(run, tmp_path, prior):
+    """With random VGG16 weights: the figures are those of the variant that is asked for, and table and file say which."""
+    images.save(tmp_path / "in" / "a.png", PHOTO)
+    save_lpips(tmp_path / "vgg", "vgg", random_weights("vgg"))
+    words = ["evaluate", "in", "--task", "denoising", *fast(prior)]
+    code, out, err = run(*words, "--lpips", "piq", "--lpips-weights", "vgg", "-o", "piq.json", "--save", "out")
+    assert code == 0, err
+    assert "LPIPS (piq) restored" in out
+    report = json.loads((tmp_path / "piq.json").read_text())
+    assert report["lpips_variant"] == "piq"
+    restored = images.load(tmp_path / "out" / "a.png")
+    by_variant = [evaluation.score(restored, PHOTO, lpips=evaluation.perceptual("piq", tmp_path / "vgg")).lpips]
+    by_variant.append(evaluation.score(restored, PHOTO).lpips)
+    assert report["pictures"][0]["restored"]["lpips"] == pytest.approx(by_variant[0], rel=1e-4)
+    assert by_variant[0] != pytest.approx(by_variant[1], rel=0.01)
+    for given, wrong in ((["--lpips", "vgg"], "is not bundled"), (["--lpips-weights", "vgg"], "is not what vgg holds")):
+        code, _, err = run(*words, *given)
+        assert code != 0
+        assert wrong in err
+        assert "give --lpips-weights FOLDER, written by `python -m convert_weights lpips" in err
 
 
 def test_a_picture_that_diverges_is_left_out_of_the_means(run, tmp_path, prior, monkeypatch):

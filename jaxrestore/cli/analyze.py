@@ -81,5 +81,5 @@ def command(
             rows.append((variant, *(f"{mean:.0f}" for mean in means), scores.psnr, scores.lpips))
     analysis.draw(out, curves, title=f"{task_choice.task_name}, {steps} steps, {truth.shape[0]}x{truth.shape[1]}")
     analysis.write_csv(table, curves)
-    print_table("Mean angles in degrees", ("variant", *analysis.CURVES.values(), "PSNR", "LPIPS"), rows)
+    print_table("Mean angles in degrees", ("variant", *analysis.CURVES.values(), "PSNR", "LPIPS (alex)"), rows)
     click.echo(f"{out}\n{table}")

@@ -92,7 +92,7 @@ def command(
             table.append((task_name, method_name, *result.scores[0], f"{result.seconds:.0f}"))
             images.save(out, _sheet(names, rows, truth), overwrite=force or len(table) > 2)
             click.echo(f"{out}: {task_name} with {method_name}, {result.scores[0].psnr:.1f} dB")
-    print_table("Results", ("task", "method", "PSNR", "SSIM", "LPIPS", "seconds"), table)
+    print_table("Results", ("task", "method", "PSNR", "SSIM", "LPIPS (alex)", "seconds"), table)
 
 
 def _enlarge(y: np.ndarray, size: int) -> np.ndarray:

@@ -13,14 +13,13 @@ import numpy as np
 from jaxrestore import evaluation, images, parallel
 from jaxrestore.cli import _failures, _files, _prior
 from jaxrestore.cli._method_choice import MethodChoice, method_options
+from jaxrestore.cli._metric_choice import MetricChoice, metric_options
 from jaxrestore.cli._options import PATH, force_option
 from jaxrestore.cli._reports import json_scores, print_table
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.evaluation import Scores
 from jaxrestore.storage.files import write_whole
-
-_METRICS = {"PSNR": "psnr", "SSIM": "ssim", "LPIPS": "lpips"}
 
 
 class Row(NamedTuple):
@@ -44,6 +43,7 @@ class Row(NamedTuple):
 @click.option("--save", type=PATH, help="Folder for the restored pictures.")
 @task_options
 @method_options
+@metric_options
 @force_option
 def command(
     folder: pathlib.Path,
@@ -51,6 +51,7 @@ def command(
     save: pathlib.Path | None,
     task_choice: TaskChoice,
     method_choice: MethodChoice,
+    metric_choice: MetricChoice,
     force: bool,
 ) -> None:
     """Degrade and restore the clean pictures of FOLDER; print PSNR, SSIM and LPIPS beside those of a simple answer.
@@ -61,6 +62,7 @@ def command(
     targets = [] if save is None else _files.outputs(paths, folder, save, ".png")
     _files.refuse_existing([*targets, *([out] if out else [])], force)
     options = task_choice.read_options()
+    lpips = metric_choice.load()
     prior, channels = method_choice.load_prior()
     multiple = task_choice.definition.multiple(options)
     truths = [_prior.known_clean(_files.read_clean(path, multiple), channels, path) for path in paths]
@@ -78,6 +80,7 @@ def command(
             np.stack([truths[i] for i in members]),
             # The library counts from 0 in every stack: pictures of another shape need keys of their own.
             key=jax.random.fold_in(key_for("evaluation", task_choice.seed), members[0]),
+            lpips=lpips,
             batch_size=method_choice.batch_size,
             num_samples=method_choice.samples,
             mesh=parallel.local_mesh(),
@@ -85,7 +88,7 @@ def command(
         )
         for j, i in enumerate(members):
             answer = task.simple_answer(result.measurements[j])
-            simple = None if answer is None else evaluation.score(answer, truths[i])
+            simple = None if answer is None else evaluation.score(answer, truths[i], lpips=lpips)
             rows_by_index[i] = Row(paths[i], shape, result.scores[j], simple, result.seconds / len(members))
             if targets and not rows_by_index[i].failed:
                 images.save(targets[i], result.restored[j], overwrite=force)
@@ -94,9 +97,9 @@ def command(
 
     rows = [rows_by_index[i] for i in range(len(paths))]
     means = _means(rows)
-    _print(f"{task_choice.task_name}, {method_choice.method_name}", rows, means)
+    _print(f"{task_choice.task_name}, {method_choice.method_name}", rows, means, lpips)
     if out is not None:
-        choices = {**task_choice.for_report(options), **method_choice.for_report()}
+        choices = {**task_choice.for_report(options), **method_choice.for_report(), "lpips_variant": lpips.variant}
         _write(out, {**choices, "environment": evaluation.environment(), "shapes": shapes}, rows, means)
         click.echo(str(out))
     restored = {row.path for row in rows if not row.failed}
@@ -111,11 +114,12 @@ def _means(rows: Sequence[Row]) -> dict[str, Scores]:
     return {**means, "simple": evaluation.mean_scores(simple)} if simple else means
 
 
-def _print(title: str, rows: Sequence[Row], means: dict[str, Scores]) -> None:
-    columns = [f"{metric} {kind}" for metric in _METRICS for kind in means]
+def _print(title: str, rows: Sequence[Row], means: dict[str, Scores], lpips: evaluation.Perceptual) -> None:
+    titles = {"psnr": "PSNR", "ssim": "SSIM", "lpips": lpips.title}
+    columns = [f"{metric} {kind}" for metric in titles.values() for kind in means]
 
     def cells(scores: dict[str, Scores]) -> list[float]:
-        return [getattr(scores[kind], field) for field in _METRICS.values() for kind in means]
+        return [getattr(scores[kind], field) for field in titles for kind in means]
 
     table = [(row.path.name, *cells(row._asdict()), f"{row.seconds:.1f}") for row in rows]
     table.append(("mean", *cells(means), f"{np.mean([row.seconds for row in rows]):.1f}"))

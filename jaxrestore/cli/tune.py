@@ -83,7 +83,7 @@ def command(
         report=None if method_choice.quiet else lambda done, total: click.echo(f"{done} of {total}", err=True),
     )
     rows = [(*(trial.settings[name] for name in grid), *trial.scores) for trial in trials]
-    print_table(f"{task_choice.task_name}, {method_choice.method_name}", (*grid, "PSNR", "SSIM", "LPIPS"), rows)
+    print_table(f"{task_choice.task_name}, {method_choice.method_name}", (*grid, "PSNR", "SSIM", "LPIPS (alex)"), rows)
     best = trials[0]
     if not np.isfinite(getattr(best.scores, metric)):
         raise FloatingPointError(f"every combination diverged: {method_choice.advice}")
@@ -97,6 +97,7 @@ def command(
         note=f"settings that depend on the size of the image are stated for {REFERENCE_SIDE} pixels a side",
         tuned_at=truths.shape[1:],
         metric=metric,
+        lpips_variant="alex",
         scores=json_scores(best.scores),
         pictures=[path.name for path in paths],
         environment=evaluation.environment(),

@@ -29,8 +29,8 @@ def ssim(a: jax.Array, b: jax.Array, *, shrink: bool = False) -> jax.Array:
     Args:
       a: Image.
       b: Image of the same shape.
-      shrink: Average blocks of f x f pixels first, f = max(1, round(min(H, W) / 256)) with halves to even; pixels beyond
-        the last whole block are left out.
+      shrink: Average blocks of f x f pixels first, f = max(1, round(min(H, W) / 256)) with halves to even. Pixels
+        beyond the last whole block are left out.
 
     Raises:
       ValueError: If the two are not images of one shape with sides of at least 11 (after shrinking).

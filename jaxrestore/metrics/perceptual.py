@@ -118,12 +118,33 @@ def save_lpips(
     return weights.save(path, "lpips", params, lpips_shapes(network), description, overwrite=overwrite)
 
 
+def weights_for(variant: str, params: LPIPSParams | None) -> LPIPSParams:
+    """The given weights, or the bundled ones, if they are those of a variant.
+
+    Raises:
+      ValueError: If the variant is unknown, has no bundled weights, or the given ones are those of another network.
+    """
+    _checks.one_of("variant", variant, tuple(VARIANTS))
+    network = VARIANTS[variant].network
+    if params is None:
+        if network != "alex":
+            raise ValueError(
+                f"variant {variant!r} needs weights that are not bundled: convert them with `python -m convert_weights "
+                f"lpips`, then lpips(a, b, load_lpips(folder), variant={variant!r})"
+            )
+        params = load_lpips()
+    if set(params) != set(lpips_shapes(network)):
+        raise ValueError(f"params are not the weights of variant {variant!r} (network {network!r})")
+    return params
+
+
 def lpips(a: jax.Array, b: jax.Array, params: LPIPSParams | None = None, *, variant: str = "alex") -> jax.Array:
     """Learned perceptual distance of images (H, W, 3) in [-1, 1].
 
     Three quantities go by this name; a figure means nothing without its variant. "alex" and "vgg" are version 0.1 of
-    the `lpips` package (Zhang et al.) with AlexNet and VGG16: "alex" is what the scripts of DPS and DPPS report. "piq"
-    is piq's `LPIPS(replace_pooling=True)`, VGG16 with average pooling, as SPGD, DAPS and InverseBench report it.
+    the `lpips` package (Zhang et al.) with AlexNet and VGG16: the scripts of DPS, DPPS and DiffPIR report "vgg". "piq"
+    is piq's `LPIPS(replace_pooling=True)`, VGG16 with average pooling, as SPGD, DAPS and InverseBench report it. "alex"
+    is the package's own default; none of these papers reports it.
 
     Args:
       a: Image.
@@ -146,15 +167,7 @@ def lpips(a: jax.Array, b: jax.Array, params: LPIPSParams | None = None, *, vari
     _checks.image_pair(a, b)
     if a.shape[-1] != 3 or min(a.shape[:2]) < network.smallest:
         raise ValueError(f"a has shape {a.shape}, expected (H, W, 3) with sides of at least {network.smallest}")
-    if params is None:
-        if chosen.network != "alex":
-            raise ValueError(
-                f"variant {variant!r} needs weights that are not bundled: convert them with `python -m convert_weights "
-                f"lpips`, then lpips(a, b, load_lpips(folder), variant={variant!r})"
-            )
-        params = load_lpips()
-    if set(params) != set(lpips_shapes(chosen.network)):
-        raise ValueError(f"params are not the weights of variant {variant!r} (network {chosen.network!r})")
+    params = weights_for(variant, params)
     total = jnp.float32(0.0)
     for i, (fa, fb) in enumerate(zip(_features(a, params, chosen), _features(b, params, chosen), strict=True)):
         total = total + jnp.mean(jnp.square(_unit(fa) - _unit(fb)) @ params[f"heads.{i}.weight"])

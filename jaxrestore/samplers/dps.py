@@ -39,11 +39,11 @@ def dps(
 ) -> Sampler:
     """Diffusion posterior sampling: ancestral steps, each moved down the gradient of the residual's norm.
 
-    The step is `scale` times the gradient of ||y - A(x0)||, as in the released code. The square's gradient is that times
-    2 ||y - A(x0)||, so on the squared norm, as the paper writes it, the step size is `scale / (2 ||y - A(x0)||)`, and
-    the paper's zeta' is half of `scale`. The norm is that of one image: the released code takes it over the whole batch,
-    which makes a result depend on its batch mates. For Poisson noise that code divides by the measurement; here the
-    norm is the same for all noise.
+    The step is `scale` times the gradient of ||y - A(x0)||, as in the released code. The square's gradient is that
+    times 2 ||y - A(x0)||, so on the squared norm, as the paper writes it, the step size is `scale / (2 ||y - A(x0)||)`,
+    and the paper's zeta' is half of `scale`. The norm is that of one image: the released code takes it over the whole
+    batch, which makes a result depend on its batch mates. For Poisson noise that code divides by the measurement; here
+    the norm is the same for all noise.
 
     Args:
       num_steps: Reverse steps, 1 to 1000, or the schedule to follow, e.g. `schedules.ddpm(100, kind="cosine")`.
