@@ -193,6 +193,9 @@ def _reverse(settings: Settings, sigma_max: float, sigma_min: float, start: Firs
     spacing = settings.pop("spacing", "linspace")
     whole = schedules.as_schedule(settings["num_steps"], spacing)
     settings["num_steps"] = schedules.part_of(whole, spacing=spacing, sigma_max=sigma_max, sigma_min=sigma_min)
+    if sigma_min > 0 and "end" in settings:
+        settings["end"] = "data"  # a part hands on its estimate, not a state with noise
+    return settings if start is None else {**settings, "start": image_start(start)}
 
 
 METHODS: Mapping[str, Method] = {

@@ -98,7 +98,7 @@ class TestSpacings:
         assert schedules.ddpm(steps, spacing="quadratic").timesteps[::-1].tolist() == expected
 
     def test_too_many_quadratic_steps_are_refused(self):
-        with pytest.raises(ValueError, match="num_steps is 700, expected at most half of base_steps = 1000"):
+        with pytest.raises(ValueError, match="num_steps is 700, expected at most half of the 1000 steps"):
             schedules.ddpm(700, spacing="quadratic")
 
 
