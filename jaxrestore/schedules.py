@@ -263,7 +263,7 @@ def at_levels(sigmas: np.ndarray, *, base_steps: int = 1000, kind: str = "linear
 
     Example:
       >>> jr.schedules.at_levels(jr.schedules.edm(4, sigma_max=10.0, sigma_min=0.1)[:-1]).timesteps
-      array([ 27, 195, 428, 662])
+      array([ 26, 186, 470, 674])
     """
     _checks.one_of("kind", kind, tuple(_BETAS))
     if not np.all(np.asarray(sigmas) > 0):
