@@ -34,7 +34,7 @@ def test_evaluate_prints_and_writes_scores(run, tmp_path, prior):
     )
     # What was used, given or not: the task's noise and options, and settings and cost for each shape.
     assert report["noise_std"] == 0.01
-    assert report["options"] == {"kernel_size": 9, "std": 3.0}
+    assert report["options"] == {"kernel_size": 9, "std": 3.0, "boundary": "reflect", "kernel": None}
     assert [entry["shape"] for entry in report["shapes"]] == [[32, 40, 3], [32, 32, 3]]
     for entry in report["shapes"]:
         side = np.sqrt(entry["shape"][0] * entry["shape"][1])
