@@ -1,6 +1,6 @@
 """What a paper's experiment gives with its network: its operator, noise, masks, settings and metrics over a folder.
 
-    python -m benchmarks.papers METHOD --prior DIR --data FOLDER [--dataset ffhq] [--task TASK ...] [--count 100]
+    python -m benchmarks.papers spgd --prior DIR --data FOLDER [--dataset ffhq] [--task super_resolution] [--count 100]
 
 Every row of `jaxrestore.published` of the method, data set and tasks is degraded, restored and scored; `--list` prints
 them, `--estimate` what they cost. Pictures are written to `--out` as they come, with a sheet of the first ones; the
@@ -220,7 +220,7 @@ def main(words: Sequence[str] | None = None) -> None:
     pictures = images.find(arguments.data)
     if len({path.stem for path in pictures}) < len(pictures):
         raise SystemExit(f"{arguments.data} holds pictures that differ by their suffix alone: rename them")
-    prior = jr.load_prior(arguments.prior, dtype=arguments.dtype)
+    prior = jr.load_prior(arguments.prior, **({"dtype": arguments.dtype} if arguments.dtype else {}))
     network = prior_facts(arguments.prior, prior)
     cells = _cells.Cells("papers", arguments)
     for experiment in experiments:
