@@ -43,6 +43,8 @@ def _gaussian_deblur(
     if kernel is None:
         taps = gaussian_kernel(kernel_size, std)
         kernel = jnp.asarray(np.outer(taps, taps), jnp.float32)
+    if kernel.ndim == 1:  # along both axes
+        return operators.SeparableBlur(shape, tuple(map(float, kernel)), boundary)
     return operators.Convolution(shape, jnp.asarray(kernel, jnp.float32), boundary)
 
 

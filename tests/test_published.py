@@ -65,6 +65,7 @@ PEERS = [  # label, field, value: what was found wrong once, and one value at le
     ("ddrm/imagenet/super_resolution", "noise_std", 0.1),
     ("ddrm/celeba_hq/super_resolution", "settings.num_steps", 20),
     ("ddnm/celeba_hq/super_resolution/x16-noisy", "noise_std", 0.4),
+    ("ddnm/imagenet/gaussian_deblur", "options.boundary", "zero"),
     ("ddnm/imagenet/colorization", "settings.eta", 0.85),
     ("ddnm/imagenet/colorization", "noise_std", 0.0),
     ("ddpg/celeba_hq/motion_deblur/noise-0.01", "settings.ridge", 6.0),
@@ -77,6 +78,7 @@ PEERS = [  # label, field, value: what was found wrong once, and one value at le
     ("mmps/ffhq/super_resolution/5-iterations", "settings.solver_steps", 5),
     ("reddiff/imagenet/inpainting_box", "settings.learning_rate", 0.25),
     ("reddiff/imagenet/inpainting_box/noisy", "noise_std", 0.2),
+    ("reddiff/imagenet/gaussian_deblur", "settings.learning_rate", 0.5),
     ("reddiff/imagenet/high_dynamic_range", "settings.learning_rate", 0.5),
     ("reddiff/imagenet/nonlinear_deblur", "settings.learning_rate", 0.5),
     ("repaint/celeba_hq/inpainting_box", "settings.jump_repeats", 10),
@@ -124,6 +126,16 @@ def test_dps_and_daps_are_what_their_files_say(dataset):
 @pytest.mark.parametrize(("label", "field", "value"), PEERS)
 def test_the_peers_are_what_their_files_say(label, field, value):
     assert dict(ROWS[label].values())[field].value == value
+
+
+@pytest.mark.parametrize(
+    ("label", "taps"), [("ddnm/imagenet/gaussian_deblur", 10.0), ("reddiff/imagenet/gaussian_deblur", 25.0)]
+)
+def test_a_cut_gaussian_is_normalised_after_it_is_cut(label, taps):
+    """Five values of exp(-x^2 / 2 std^2), over their sum; SciPy's filter would fold the rest of the bell inside."""
+    kernel = ROWS[label].plain("options")["kernel"]
+    bell = [np.exp(-0.5 * (x / taps) ** 2) for x in (-2, -1, 0, 1, 2)]
+    np.testing.assert_allclose(kernel, np.array(bell) / sum(bell), rtol=1e-12)
 
 
 def test_every_paper_has_rows_and_every_row_is_known():

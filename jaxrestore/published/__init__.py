@@ -41,15 +41,12 @@ ABSENT = (
         "diffpir", "super-resolution", "published as a sweep, lambda 2 to 12 at zeta 0.25, over a circular boundary"
     ),
     Absent("diffpir", "everything on ImageNet", "the code states no weights for it"),
-    Absent("ddnm", "Gaussian deblurring", "five taps over a border of zeros: no operator here has its decomposition"),
     Absent("ddnm", "compressed sensing", "there is no such operator here"),
-    Absent("ddrm", "uniform deblurring", "nine taps over a border of zeros: no operator here has its decomposition"),
+    Absent("ddrm", "uniform deblurring", "its command is for pictures from outside ImageNet, which are not named"),
     Absent("ddrm", "bedrooms and cats", "there is no network of theirs to convert"),
-    Absent("pigdm", "Gaussian deblurring", "five taps over a border of zeros: no operator here has its decomposition"),
     Absent("pigdm", "noisy inpainting", "its code is not told the noise"),
     Absent("pigdm", "over-exposure", "the method here is for linear operators"),
     Absent("reddiff", "phase retrieval", "it pads the image on [-1, 1], the operator here pads it on [0, 1]"),
-    Absent("reddiff", "Gaussian deblurring", "five taps over a border of zeros: there is no such operator here"),
     Absent("reddiff", "JPEG", "its compression is another model than the one here"),
 )
 

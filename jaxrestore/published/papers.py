@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from jaxrestore.published.setup import Paper, Source, Value, Values
 
 PAPERS: Mapping[str, Paper] = {
@@ -119,6 +121,13 @@ def super_resolution(source: Source, factor: int, kernel: str) -> dict[str, Any]
 def gaussian_deblur(source: Source) -> dict[str, Any]:
     """The kernel of DPS and those who follow it."""
     return {"task": "gaussian_deblur", "options": each_of(source, {"kernel_size": 61, "std": 3.0})}
+
+
+def cut_gaussian(source: Source, boundary: Value, reach: int, std: float) -> dict[str, Any]:
+    """A Gaussian of few taps along both axes, cut and then normalised, as DDRM and those who follow it have it."""
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / std) ** 2)
+    kernel = source(taps / taps.sum(), f"{2 * reach + 1} taps of deviation {std:g}, along both axes")
+    return {"task": "gaussian_deblur", "options": {"kernel": kernel, "boundary": boundary}}
 
 
 def motion_deblur(source: Source, *, each: Value, **further: Value) -> dict[str, Any]:

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from jaxrestore.published.papers import (
     CELEBA,
     FFHQ,
     IMAGENET,
     PLACES,
+    cut_gaussian,
     each_of,
     given_mask,
     motion_deblur,
@@ -21,6 +20,7 @@ from jaxrestore.published.papers import (
 from jaxrestore.published.setup import Setup, Source, Value, Values
 
 OfTask = Mapping[str, Any]  # the fields of a `Setup` that describe its task
+_CUT = "the authors' operator leaves out what singular values of an axis below 0.03 would measure"
 
 
 def _diffpir() -> tuple[Setup, ...]:
@@ -74,8 +74,13 @@ def _diffpir() -> tuple[Setup, ...]:
 
 def _ddnm(dataset: str) -> tuple[Setup, ...]:
     config = {CELEBA: "celeba_hq", IMAGENET: "imagenet_256"}[dataset]
-    commands, code, readme, process = of(
-        "ddnm", "evaluation.sh", "guided_diffusion/diffusion.py", "README.md", f"configs/{config}.yml"
+    commands, code, readme, process, operators = of(
+        "ddnm",
+        "evaluation.sh",
+        "guided_diffusion/diffusion.py",
+        "README.md",
+        f"configs/{config}.yml",
+        "functions/svd_operators.py",
     )
 
     def setup(name: str, noise_std: float, of_task: OfTask) -> Setup:
@@ -90,12 +95,14 @@ def _ddnm(dataset: str) -> tuple[Setup, ...]:
             **of_task,
         )
 
+    gaussian = cut_gaussian(code, operators("zero", "pixels beyond the border are left out"), 2, 10.0)
     mask = "the authors' exp/inp_masks/mask.npy, as a picture"
     noisy = (setup("x16-noisy", 0.2, super_resolution(commands, 16, "average")),) if dataset == CELEBA else ()
     return (
-        setup("x4-bicubic", 0.0, super_resolution(commands, 4, "bicubic")),
+        setup("x4-bicubic", 0.0, {**super_resolution(commands, 4, "bicubic"), "remarks": (_CUT,)}),
         setup("x4-average", 0.0, super_resolution(commands, 4, "average")),
         *noisy,
+        setup("", 0.0, {**gaussian, "remarks": (_CUT,)}),
         setup("", 0.0, {"task": "colorization"}),
         setup("", 0.0, given_mask(code, mask)),
     )
@@ -114,12 +121,6 @@ def _ddrm(dataset: str) -> tuple[Setup, ...]:
             **super_resolution(readme, 4, "average"),
         ),
     )
-
-
-def _cut_gaussian(reach: int, std: float) -> np.ndarray:
-    """A Gaussian of few pixels, cut and then normalised: (2 reach + 1, 2 reach + 1)."""
-    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / std) ** 2)
-    return np.outer(taps, taps) / taps.sum() ** 2
 
 
 # Noise on [0, 1] -> gamma, zeta, eta_tilde and whether corrections shrink (step_size_mode 1); IDPG has neither zeta nor
@@ -159,11 +160,8 @@ def _ddpg(dataset: str, task: str) -> tuple[Setup, ...]:
     process, operators = of("ddpg", f"configs/{config}.yml", "functions/fft_operators.py")
     circular = operators("circular", "by FFT")
     of_task = {
-        "super_resolution": super_resolution(with_noise, 4, "bicubic"),
-        "gaussian_deblur": {
-            "task": "gaussian_deblur",
-            "options": {"kernel": code(_cut_gaussian(2, 10.0), "five taps of deviation 10"), "boundary": circular},
-        },
+        "super_resolution": {**super_resolution(with_noise, 4, "bicubic"), "remarks": (_CUT,)},
+        "gaussian_deblur": cut_gaussian(code, circular, 2, 10.0),
         "motion_deblur": motion_deblur(code, each=code(True, "a kernel for each picture"), boundary=circular),
     }[task]
 
@@ -195,7 +193,14 @@ _FREE_FORM = "Palette's free-form masks of 20 to 30 % (20ff)"
 
 
 def _pigdm() -> tuple[Setup, ...]:
-    batch, scores, pictures = of("pigdm", "sample_batch.sh", "eval/psnr.py", "_configs/dataset/imagenet256_val.yaml")
+    batch, scores, pictures, operators = of(
+        "pigdm",
+        "sample_batch.sh",
+        "eval/psnr.py",
+        "_configs/dataset/imagenet256_val.yaml",
+        "utils/degredations.py",
+    )
+    gaussian = cut_gaussian(operators, operators("zero", "pixels beyond the border are left out"), 2, 25.0)
 
     def setup(of_task: OfTask) -> Setup:
         return Setup(
@@ -208,7 +213,11 @@ def _pigdm() -> tuple[Setup, ...]:
             **of_task,
         )
 
-    return setup(super_resolution(batch, 4, "average")), setup(given_mask(batch, _FREE_FORM))
+    return (
+        setup(super_resolution(batch, 4, "average")),
+        setup({**gaussian, "remarks": (_CUT,)}),
+        setup(given_mask(batch, _FREE_FORM)),
+    )
 
 
 def _reddiff() -> tuple[Setup, ...]:
@@ -236,6 +245,7 @@ def _reddiff() -> tuple[Setup, ...]:
         )
 
     usual, masked = defaults(0.25, "grad_term_weight"), given_mask(batch, _FREE_FORM)
+    gaussian = cut_gaussian(operators, operators("zero", "pixels beyond the border are left out"), 2, 25.0)
     over_exposure = {"task": "high_dynamic_range", "options": {"scale": operators(2.0)}}
     blur = nonlinear_deblur(operators, operators, each=operators(False, "there at every evaluation"))
     restless = "the authors draw another blur at every evaluation of the operator; here it is one throughout"
@@ -243,6 +253,7 @@ def _reddiff() -> tuple[Setup, ...]:
         setup(defaults(0.1, "lr"), usual, super_resolution(batch, 4, "average")),
         setup(examples(0.25, "lr"), usual, masked),
         setup(examples(0.25, "lr"), examples(1.0, "grad_term_weight"), masked, noise_std=0.1),
+        setup(examples(0.5, "lr"), examples(0.25, "grad_term_weight"), gaussian, _CUT),
         setup(examples(0.5, "lr"), examples(0.25, "grad_term_weight"), over_exposure),
         setup(examples(0.5, "lr"), examples(0.25, "grad_term_weight"), blur, restless),
     )
