@@ -190,8 +190,12 @@ def cell_of(
     }
 
 
-def run(series: Series, cells: _cells.Cells, facts: Mapping[str, Any], prior: Prior, batch_size: int) -> None:
-    """Restore what is missing of an experiment; whoever finds all of it done writes its cell and its sheet."""
+def run(series: Series, cells: _cells.Cells, facts: Mapping[str, Any], prior: Prior, batch_size: int) -> bool:
+    """Restore what is missing of an experiment; whoever finds all of it done writes its cell and its sheet.
+
+    Returns:
+      Whether it was this process.
+    """
     label = series.experiment.setup.label
     print(label, flush=True)
     series.restore(prior, batch_size=batch_size, again=cells.again, progress=True)
@@ -199,9 +203,10 @@ def run(series: Series, cells: _cells.Cells, facts: Mapping[str, Any], prior: Pr
     complete = {name: record for name, record in records.items() if record is not None}
     if len(complete) < len(records):
         print(f"{label}: {len(records) - len(complete)} pictures are still with other processes")
-        return
+        return False
     print(series.sheet())
     cells.write({label: cell_of(series.experiment, facts, complete)})
+    return True
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -222,7 +227,7 @@ def main(words: Sequence[str] | None = None) -> None:
         raise SystemExit(f"{arguments.data} holds pictures that differ by their suffix alone: rename them")
     prior = jr.load_prior(arguments.prior, **({"dtype": arguments.dtype} if arguments.dtype else {}))
     network = prior_facts(arguments.prior, prior)
-    cells = _cells.Cells("papers", arguments)
+    cells, finished = _cells.Cells("papers", arguments), jax.process_index() == 0
     for experiment in experiments:
         setup = experiment.setup
         count = arguments.count or (setup.count.value if setup.count else len(pictures))
@@ -233,8 +238,8 @@ def main(words: Sequence[str] | None = None) -> None:
         facts = {**experiment.facts(), **network, "files_sha256": hashlib.sha256(files.encode()).hexdigest()}
         if cells.due(setup.label, {**facts, "count": len(paths)}):
             series = Series(experiment, paths, network, arguments.out / setup.label)
-            run(series, cells, {**facts, "count": len(paths)}, prior, arguments.batch_size)
-    if cells.path.exists() and jax.process_index() == 0:
+            finished |= run(series, cells, {**facts, "count": len(paths)}, prior, arguments.batch_size)
+    if cells.path.exists() and finished:
         render.render(cells.path)
 
 

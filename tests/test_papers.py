@@ -1,6 +1,12 @@
 """Papers' experiments from end to end, with a small network in place of theirs."""
 
+import json
+import os
+import pathlib
 import shutil
+import socket
+import subprocess
+import sys
 
 import conftest
 import numpy as np
@@ -109,6 +115,39 @@ def test_whoever_finishes_last_writes_the_cell(run, capsys, monkeypatch):
     cell = run(words)["ddrm/imagenet/super_resolution"]
     assert list(cell["pictures"]) == ["0.png", "1.png"]
     assert cell["noise_std"] == 0.1
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_pictures(run, data, tmp_path):
+    """Each gets a part, the last writes the cell, and the pictures are those of one process."""
+    (tmp_path / "two").mkdir()
+    script = (
+        "import pathlib, sys\n"
+        "from benchmarks import _results, papers\n"
+        "_results.RESULTS = pathlib.Path(sys.argv.pop(1))\n"
+        "papers.main()\n"
+    )
+    words = f"ddrm --dataset imagenet {SHORT} --count 3 --size {SIDE} --batch-size 2"
+    where = ["--prior", str(data / "prior"), "--data", str(data / "pictures")]
+    command = [sys.executable, "-c", script, str(tmp_path / "two"), *words.split(), *where]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = [
+        subprocess.Popen(
+            [*command, "--distributed", f"{i}/2@127.0.0.1:{port}"],
+            cwd=pathlib.Path(__file__).parent.parent,
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        )
+        for i in range(2)
+    ]
+    assert [process.wait(timeout=300) for process in running] == [0, 0]
+    together = json.loads(next((tmp_path / "two").glob("papers-*.json")).read_text())["cells"]
+    alone = run(f"ddrm --dataset imagenet {SHORT}", count=3)
+    assert set(together) == set(alone) == {"ddrm/imagenet/super_resolution"}
+    for label, cell in alone.items():
+        for name, scores in cell["pictures"].items():
+            assert together[label]["pictures"][name]["psnr"] == pytest.approx(scores["psnr"], abs=0.01)
 
 
 def test_a_mask_is_given_and_lpips_is_the_papers(run, data):
