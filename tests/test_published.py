@@ -250,7 +250,7 @@ class TestTheSetRecommended:
 
     def test_preconditioned_methods_keep_their_defaults(self):
         task = jr.task("inpainting_random", image_shape=SHAPE)
-        for method in ("pspgd", "pigdm", "mmps", "diffpir", "ddnm", "ddrm", "ddpg", "reddiff", "repaint"):
+        for method in ("pspgd", "pdpps", "pigdm", "mmps", "diffpir", "ddnm", "ddrm", "ddpg", "reddiff", "repaint"):
             assert task.for_method(method, "recommended") == {}
 
     def test_a_step_that_nothing_tells_is_refused_unless_it_is_given(self):
