@@ -32,14 +32,16 @@ _ROUND = 16  # batches whose pictures are in memory together
 
 
 def json_safe(value: Any) -> Any:
-    """Settings and options as JSON holds them: of an array its checksum."""
+    """Settings and options as JSON holds them: of an array its checksum, of a function its name."""
     if isinstance(value, Mapping):
         return {name: json_safe(v) for name, v in value.items()}
     if isinstance(value, tuple | list):
         return [json_safe(v) for v in value]
     if isinstance(value, np.ndarray | jax.Array):
         return hashlib.sha256(np.asarray(value, np.float32).tobytes()).hexdigest()[:16]
-    return str(value) if isinstance(value, pathlib.Path) else value
+    if isinstance(value, pathlib.Path):
+        return str(value)
+    return value.__name__ if callable(value) else value
 
 
 @dataclasses.dataclass(frozen=True)

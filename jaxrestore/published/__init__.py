@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrestore import _checks
-from jaxrestore.published import guided, spectral
+from jaxrestore.published import guided, others, spectral
 from jaxrestore.published.papers import DATASETS as DATASETS
 from jaxrestore.published.papers import PAPERS as PAPERS
 from jaxrestore.published.setup import METRICS as METRICS
@@ -21,7 +21,7 @@ from jaxrestore.published.setup import Setup as Setup
 from jaxrestore.published.setup import Source as Source
 from jaxrestore.published.setup import Value as Value
 
-SETUPS: tuple[Setup, ...] = guided.SETUPS + spectral.SETUPS
+SETUPS: tuple[Setup, ...] = guided.SETUPS + spectral.SETUPS + others.SETUPS
 
 
 class Absent(NamedTuple):
@@ -117,7 +117,9 @@ def to_json(setup: Setup) -> dict[str, Any]:
     """A row as JSON holds it: its label, and every value with its source."""
 
     def plain(value: Any) -> Any:
-        return value.tolist() if isinstance(value, np.ndarray) else value
+        if isinstance(value, np.ndarray):
+            return value.tolist()
+        return value.__name__ if callable(value) else value
 
     stated = {
         name: {"value": plain(v.value), "source": v.source.link, **({"note": v.note} if v.note else {})}

@@ -1,4 +1,4 @@
-"""The experiments of codes that work on singular values or spectra: DiffPIR, DDNM, DDRM, DDPG, PiGDM; and the rest."""
+"""The experiments of codes that work on singular values or spectra: DiffPIR, DDNM, DDRM and DDPG."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,20 +7,18 @@ from jaxrestore.published.papers import (
     CELEBA,
     FFHQ,
     IMAGENET,
-    PLACES,
     cut_gaussian,
     each_of,
     given_mask,
     motion_deblur,
-    nonlinear_deblur,
     of,
     random_mask,
     super_resolution,
 )
-from jaxrestore.published.setup import Setup, Source, Value, Values
+from jaxrestore.published.setup import Setup, Source, Values
 
 OfTask = Mapping[str, Any]  # the fields of a `Setup` that describe its task
-_CUT = "the authors' operator leaves out what singular values of an axis below 0.03 would measure"
+CUT = "the authors' operator leaves out what singular values of an axis below 0.03 would measure"
 
 
 def _diffpir() -> tuple[Setup, ...]:
@@ -99,10 +97,10 @@ def _ddnm(dataset: str) -> tuple[Setup, ...]:
     mask = "the authors' exp/inp_masks/mask.npy, as a picture"
     noisy = (setup("x16-noisy", 0.2, super_resolution(commands, 16, "average")),) if dataset == CELEBA else ()
     return (
-        setup("x4-bicubic", 0.0, {**super_resolution(commands, 4, "bicubic"), "remarks": (_CUT,)}),
+        setup("x4-bicubic", 0.0, {**super_resolution(commands, 4, "bicubic"), "remarks": (CUT,)}),
         setup("x4-average", 0.0, super_resolution(commands, 4, "average")),
         *noisy,
-        setup("", 0.0, {**gaussian, "remarks": (_CUT,)}),
+        setup("", 0.0, {**gaussian, "remarks": (CUT,)}),
         setup("", 0.0, {"task": "colorization"}),
         setup("", 0.0, given_mask(code, mask)),
     )
@@ -160,7 +158,7 @@ def _ddpg(dataset: str, task: str) -> tuple[Setup, ...]:
     process, operators = of("ddpg", f"configs/{config}.yml", "functions/fft_operators.py")
     circular = operators("circular", "by FFT")
     of_task = {
-        "super_resolution": {**super_resolution(with_noise, 4, "bicubic"), "remarks": (_CUT,)},
+        "super_resolution": {**super_resolution(with_noise, 4, "bicubic"), "remarks": (CUT,)},
         "gaussian_deblur": cut_gaussian(code, circular, 2, 10.0),
         "motion_deblur": motion_deblur(code, each=code(True, "a kernel for each picture"), boundary=circular),
     }[task]
@@ -189,98 +187,8 @@ def _ddpg(dataset: str, task: str) -> tuple[Setup, ...]:
     return tuple(rows)
 
 
-_FREE_FORM = "Palette's free-form masks of 20 to 30 % (20ff)"
-
-
-def _pigdm() -> tuple[Setup, ...]:
-    batch, scores, pictures, operators = of(
-        "pigdm",
-        "sample_batch.sh",
-        "eval/psnr.py",
-        "_configs/dataset/imagenet256_val.yaml",
-        "utils/degredations.py",
-    )
-    gaussian = cut_gaussian(operators, operators("zero", "pixels beyond the border are left out"), 2, 25.0)
-
-    def setup(of_task: OfTask) -> Setup:
-        return Setup(
-            method="pigdm",
-            dataset=IMAGENET,
-            noise_std=batch(0.0, "sigma_y"),
-            settings={"num_steps": batch(1000), "scale": batch(1.0, "grad_term_weight, with eta 1")},
-            metrics=scores(("psnr", "ssim", "lpips-alex"), "of torchmetrics, whose LPIPS takes AlexNet"),
-            count=pictures(1000, "a list named dgp_top1k.txt"),
-            **of_task,
-        )
-
-    return (
-        setup(super_resolution(batch, 4, "average")),
-        setup({**gaussian, "remarks": (_CUT,)}),
-        setup(given_mask(batch, _FREE_FORM)),
-    )
-
-
-def _reddiff() -> tuple[Setup, ...]:
-    batch, examples, defaults, scores, pictures, operators = of(
-        "reddiff",
-        "sample_batch.sh",
-        "sample_test.sh",
-        "_configs/algo/reddiff.yaml",
-        "eval/psnr.py",
-        "_configs/dataset/imagenet256_val.yaml",
-        "utils/degredations.py",
-    )
-
-    def setup(learning_rate: Value, strength: Value, of_task: OfTask, *remarks: str, noise_std: float = 0.0) -> Setup:
-        return Setup(
-            method="reddiff",
-            dataset=IMAGENET,
-            name="noisy" if noise_std else "",
-            noise_std=examples.doubled(noise_std),
-            settings={"num_steps": batch(1000), "learning_rate": learning_rate, "strength": strength},
-            metrics=scores(("psnr", "ssim", "lpips-alex"), "of torchmetrics, whose LPIPS takes AlexNet"),
-            count=pictures(1000, "a list named dgp_top1k.txt"),
-            remarks=remarks,
-            **of_task,
-        )
-
-    usual, masked = defaults(0.25, "grad_term_weight"), given_mask(batch, _FREE_FORM)
-    gaussian = cut_gaussian(operators, operators("zero", "pixels beyond the border are left out"), 2, 25.0)
-    over_exposure = {"task": "high_dynamic_range", "options": {"scale": operators(2.0)}}
-    blur = nonlinear_deblur(operators, operators, each=operators(False, "there at every evaluation"))
-    restless = "the authors draw another blur at every evaluation of the operator; here it is one throughout"
-    return (
-        setup(defaults(0.1, "lr"), usual, super_resolution(batch, 4, "average")),
-        setup(examples(0.25, "lr"), usual, masked),
-        setup(examples(0.25, "lr"), examples(1.0, "grad_term_weight"), masked, noise_std=0.1),
-        setup(examples(0.5, "lr"), examples(0.25, "grad_term_weight"), gaussian, _CUT),
-        setup(examples(0.5, "lr"), examples(0.25, "grad_term_weight"), over_exposure),
-        setup(examples(0.5, "lr"), examples(0.25, "grad_term_weight"), blur, restless),
-    )
-
-
-def _repaint(dataset: str) -> tuple[Setup, ...]:
-    short = {CELEBA: "c256", IMAGENET: "inet256", PLACES: "p256"}[dataset]
-    (config,) = of("repaint", f"confs/test_{short}_thick.yml")
-    walk = {"num_steps": 250, "jump_length": 10, "jump_repeats": 10}
-    return (
-        Setup(
-            method="repaint",
-            dataset=dataset,
-            noise_std=config(0.0, "nothing is added"),
-            settings=each_of(config, walk),
-            count=config(100, "max_len"),
-            remarks=("its network knows the picture's class",) if dataset == IMAGENET else (),
-            **given_mask(config, "LaMa's thin or thick strokes, or one of the patterns ev2li, nn2, ex64, genhalf"),
-        ),
-    )
-
-
 SETUPS = (
     *_diffpir(),
     *(setup for rows in (_ddnm, _ddrm) for dataset in (CELEBA, IMAGENET) for setup in rows(dataset)),
     *(setup for dataset, task in _DDPG for setup in _ddpg(dataset, task)),
-    *_pigdm(),
-    *_reddiff(),
-    *(setup for dataset in (CELEBA, IMAGENET, PLACES) for setup in _repaint(dataset)),
 )
