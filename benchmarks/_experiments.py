@@ -249,11 +249,23 @@ def score(
     for name in names:
         kind, _, variant = name.partition("-")
         if kind == "lpips":
-            params = metrics.load_lpips() if variant == "alex" else metrics.load_lpips(weights)
-            found[name] = float(_lpips(a, b, params, variant))
+            found[name] = float(_lpips(a, b, _lpips_weights(variant, weights), variant))
         else:
             found[name] = float({"psnr": _psnr, "ssim": _ssim}[kind](a, b))
     return found
+
+
+def check_scores(names: Sequence[str], weights: pathlib.Path | None, side: int) -> None:
+    """Raise `ValueError` unless pictures of a side can be given the asked scores, with the weights that there are."""
+    picture = jax.ShapeDtypeStruct((side, side, 3), jnp.float32)
+    for variant in (name.partition("-")[2] for name in names if name.startswith("lpips")):
+        params = _lpips_weights(variant, weights)
+        jax.eval_shape(functools.partial(metrics.lpips, variant=variant), picture, picture, params)
+
+
+def _lpips_weights(variant: str, weights: pathlib.Path | None) -> metrics.LPIPSParams:
+    """The bundled weights where they are those of the variant."""
+    return metrics.load_lpips() if variant == "alex" else metrics.load_lpips(weights)
 
 
 _psnr, _ssim = jax.jit(metrics.psnr), jax.jit(metrics.ssim)

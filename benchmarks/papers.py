@@ -110,6 +110,7 @@ def experiment_of(setup: Setup, arguments: argparse.Namespace) -> Experiment:
             f"{setup.label} is scored by LPIPS with VGG, whose weights are not bundled: convert them with `python -m "
             "convert_weights lpips` and give --lpips-weights DIR; or leave it out with --no-lpips"
         )
+    _experiments.check_scores(names, arguments.lpips_weights, arguments.size)
     return Experiment(
         setup,
         side=arguments.size,
@@ -232,6 +233,10 @@ def main(words: Sequence[str] | None = None) -> None:
         setup = experiment.setup
         count = arguments.count or (setup.count.value if setup.count else len(pictures))
         paths = pictures[:count]
+        if experiment.mask is not None and experiment.mask.is_dir():
+            unmasked = [path.name for path in paths if not (experiment.mask / path.name).exists()]
+            if unmasked:
+                raise SystemExit(f"{experiment.mask} lacks masks for {', '.join(unmasked[:5])}; name them so")
         if len(paths) < count:
             print(f"{setup.label} is over {count} pictures; {arguments.data} has {len(paths)}")
         files = "".join(f"{path.name} {path.stat().st_size} " for path in paths)

@@ -156,6 +156,15 @@ def test_a_mask_is_given_and_lpips_is_the_papers(run, data):
     assert set(cell["mean"]) == {"psnr", "ssim", "lpips-alex"}
 
 
+def test_masks_that_are_missing_and_weights_of_another_network_are_told_first(run, data, tmp_path):
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(SystemExit, match=r"lacks masks for 0\.png, 1\.png; name them so"):
+        run(f"repaint --task inpainting_box --mask {tmp_path / 'masks'}")
+    weights = jr.metrics.save_lpips(tmp_path / "alex", "alex", jr.metrics.load_lpips())
+    with pytest.raises(ValueError, match="params are not the weights of variant 'piq'"):
+        run(f"spgd --task super_resolution --lpips-weights {weights}")
+
+
 def test_a_run_that_diverges_is_counted_and_has_no_picture(run, tmp_path):
     cell = run(f"spgd --task super_resolution {SHORT} --set learning_rate=1e30", count=1)["spgd/ffhq/super_resolution"]
     assert (cell["mean"], cell["diverged"]) == (None, ["0.png"])
