@@ -11,7 +11,6 @@ the pictures with `--distributed`, several devices each batch.
 import argparse
 import ast
 import hashlib
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +23,6 @@ from benchmarks import _cells, _experiments, _results, _run, networks, render
 from benchmarks._experiments import Experiment, Series
 from jaxrestore import images, parallel, published
 from jaxrestore.priors import NetworkPrior, Prior
-from jaxrestore.priors.checkpoint import BUNDLED, bundled_priors
 from jaxrestore.priors.network import abstract_params
 from jaxrestore.published import Setup
 
@@ -36,7 +34,7 @@ def arguments_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = _run.parser(__doc__)
     parser.add_argument("method", choices=list(published.PAPERS))
-    parser.add_argument("--prior", help="folder of the network, written by convert_weights")
+    parser.add_argument("--prior", help="the network: folder of convert_weights, or a name that load_prior takes")
     parser.add_argument("--data", type=pathlib.Path, help="folder of clean pictures")
     parser.add_argument("--dataset", choices=published.DATASETS, help="whose rows; by default the method's first")
     parser.add_argument("--task", nargs="+", choices=list(jr.TASKS), help="by default all that are published")
@@ -167,10 +165,12 @@ def estimate(setups: Sequence[Setup], arguments: argparse.Namespace) -> str:
     return f"{flops / 1e12:.3f} TFLOP a pass at {arguments.size}x{arguments.size}\n\n{render.markdown(head, rows)}"
 
 
-def prior_facts(name: str, prior: NetworkPrior) -> dict[str, Any]:
-    """What tells a network from others."""
-    folder = BUNDLED / name if name in bundled_priors() else pathlib.Path(name)
-    return {"prior": json.loads((folder / "prior.json").read_text())["sha256"], "dtype": prior.config.dtype}
+def prior_facts(prior: NetworkPrior) -> dict[str, Any]:
+    """What tells a network from others, wherever it came from."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(prior.params.items()):
+        digest.update(name.encode() + np.asarray(parameter).tobytes())
+    return {"prior": digest.hexdigest(), "dtype": prior.config.dtype}
 
 
 def cell_of(
@@ -227,7 +227,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if len({path.stem for path in pictures}) < len(pictures):
         raise SystemExit(f"{arguments.data} holds pictures that differ by their suffix alone: rename them")
     prior = jr.load_prior(arguments.prior, **({"dtype": arguments.dtype} if arguments.dtype else {}))
-    network = prior_facts(arguments.prior, prior)
+    network = prior_facts(prior)
     cells, finished = _cells.Cells("papers", arguments), jax.process_index() == 0
     for experiment in experiments:
         setup = experiment.setup
