@@ -43,7 +43,7 @@ class Cells:
         self.benchmark = benchmark
         self.path: pathlib.Path = _results.path(benchmark)
         self._stored = _read(benchmark)
-        self._again: bool = options.again
+        self.again: bool = options.again
         self._end = time.monotonic() + 60 * options.minutes
         self._told = False  # that time is over
 
@@ -56,12 +56,12 @@ class Cells:
           label: Of the cell.
           facts: What it is to be made of. Whoever measures it writes them into the cell, to be compared the next time.
         """
-        if not self._again and label in self._stored and _agrees(self._stored[label], facts):
+        if not self.again and label in self._stored and _agrees(self._stored[label], facts):
             return False
         if time.monotonic() < self._end:
             return True
         if not self._told:
-            rest = "cells that were not reached stay as they are" if self._again else "the same command goes on"
+            rest = "cells that were not reached stay as they are" if self.again else "the same command goes on"
             print(f"out of time; {rest}", flush=True)
             self._told = True
         return False

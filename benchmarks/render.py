@@ -132,6 +132,31 @@ def posterior_table(cells: Cells) -> str:
     return markdown(head, rows)
 
 
+def papers_table(cells: Cells) -> str:
+    """One row an experiment, with the variant of its LPIPS."""
+    head = ("experiment", "pictures", "noise", "PSNR", "SSIM", "LPIPS", "diverged", "s a picture", "changed")
+    rows = []
+    for label, cell in cells.items():
+        means = cell["mean"] or {}
+        lpips = [f"{value:.3f} ({name.partition('-')[2]})" for name, value in means.items() if "lpips" in name]
+        stated = {name: value["value"] for name, value in cell["published"]["values"].items()}
+        changed = [f"{name}={v}" for name, v in cell["settings"].items() if stated.get(f"settings.{name}") != v]
+        rows.append(
+            (
+                label,
+                str(cell["count"]),
+                f"{cell['noise_std']:g}",
+                f"{means['psnr']:.2f}" if means else "",
+                f"{means['ssim']:.3f}" if "ssim" in means else "",
+                ", ".join(lpips),
+                str(len(cell["diverged"])),
+                f"{cell['seconds_per_image']:.2f}" if cell["seconds_per_image"] is not None else "",
+                ", ".join([*changed, *([f"{cell['side']} pixels"] if cell["side"] != 256 else [])]),
+            )
+        )
+    return markdown(head, rows)
+
+
 def _compared(cells: Cells) -> list[str]:
     """The methods that have cells, in the order of the comparison."""
     measured = {label.split("/")[2] for label in cells}
@@ -203,6 +228,7 @@ RENDERINGS = {
     "quality": Rendering(quality_table),
     "conditions": Rendering(conditions_table),
     "ablation": Rendering(ablation_table),
+    "papers": Rendering(papers_table),
 }
 
 

@@ -6,6 +6,7 @@ from jaxrestore import metrics as metrics
 from jaxrestore import operators as operators
 from jaxrestore import parallel as parallel
 from jaxrestore import priors as priors
+from jaxrestore import published as published
 from jaxrestore import samplers as samplers
 from jaxrestore import schedules as schedules
 from jaxrestore import tuning as tuning

@@ -6,7 +6,7 @@ Everything that the library, its command line and its benchmarks know of a metho
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxrestore import _checks, schedules
@@ -52,6 +52,14 @@ class Evaluations(NamedTuple):
         return Evaluations(math.ceil(count * self.forward), math.ceil(count * self.gradients))
 
 
+Derived = Callable[[Callable[[], float]], dict[str, Any]]  # what gives ||A||_2 -> settings that follow from it
+
+
+def _nothing(norm: Callable[[], float]) -> dict[str, Any]:
+    """The defaults suit every operator."""
+    return {}
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """A row of `METHODS`."""
@@ -64,6 +72,7 @@ class Method:
     weight_grows_with_side: bool = False  # see `at_side`
     remedy: str | None = None  # what helps when a run diverges; None: no setting does
     part: Callable[[Settings, float, float, FirstImage | None], Settings] | None = None  # see `over_grids`
+    derived: Derived | None = _nothing  # settings for any network; None: nothing tells what `weight` should be
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -119,6 +128,26 @@ class Method:
         """Why the method cannot treat an operator, as the rest of a sentence that begins with its name; or None."""
         reason = unmet(self.needs, operator)
         return reason and f"needs a {NEEDS[self.needs]}, and {reason}"
+
+    def recommended(self, norm: Callable[[], float], given: Container[str] = ()) -> dict[str, Any]:
+        """Settings for an operator and any network, beside the defaults: derived, not tuned.
+
+        Args:
+          norm: Gives ||A||_2, the operator's norm; called only if the method needs it.
+          given: Names of settings that the caller chooses.
+
+        Raises:
+          ValueError: If nothing tells how far the method should step, and the caller does not.
+        """
+        if self.derived is not None:
+            return self.derived(norm)
+        if self.weight is None or self.weight not in given:
+            raise ValueError(
+                f"no settings of {self.factory.__name__} are recommended: how far it should step depends on operator, "
+                f"image and network, and nothing tells it; set {self.weight}, take the paper's settings 'published', "
+                "or the method pspgd, whose step is 1"
+            )
+        return {}
 
     def evaluations(self, settings: Settings) -> Evaluations:
         """Network evaluations for one image with some settings changed from their defaults."""
@@ -198,19 +227,40 @@ def _reverse(settings: Settings, sigma_max: float, sigma_min: float, start: Firs
     return settings if start is None else {**settings, "start": image_start(start)}
 
 
+def _half_the_stable_step(norm: Callable[[], float]) -> dict[str, Any]:
+    """Gradient descent on ||A x - y||^2 is stable below 1 / ||A||^2; a denoiser does not stretch the gradient."""
+    return {"learning_rate": 0.5 / norm() ** 2}
+
+
+def _langevin_step(norm: Callable[[], float]) -> dict[str, Any]:
+    """Half of 2 tau^2 / ||A||^2, below which the Langevin steps are stable."""
+    tau = inspect.signature(daps).parameters["tau"].default
+    return {"learning_rate": (tau / norm()) ** 2}
+
+
 METHODS: Mapping[str, Method] = {
-    "spgd": Method(spgd, "learning_rate", _spgd, remedy="lower learning_rate", part=_annealed),
+    "spgd": Method(
+        spgd, "learning_rate", _spgd, remedy="lower learning_rate", part=_annealed, derived=_half_the_stable_step
+    ),
     "pspgd": Method(pspgd, "learning_rate", _pspgd, length="evaluations", remedy="lower learning_rate", part=_annealed),
-    "dpps": Method(dpps, "scale", _one_gradient_each, weight_grows_with_side=True, remedy="lower scale", part=_reverse),
+    "dpps": Method(
+        dpps,
+        "scale",
+        _one_gradient_each,
+        weight_grows_with_side=True,
+        remedy="lower scale",
+        part=_reverse,
+        derived=None,
+    ),
     "pdpps": Method(pdpps, "scale", _one_gradient_each, remedy="lower scale", part=_annealed),
-    "dps": Method(dps, "scale", _dps, weight_grows_with_side=True, remedy="lower scale"),
+    "dps": Method(dps, "scale", _dps, weight_grows_with_side=True, remedy="lower scale", derived=None),
     "diffpir": Method(diffpir, "strength", _no_gradients, "linear", remedy="raise strength", part=_reverse),
     "ddnm": Method(ddnm, None, _no_gradients, "linear"),
     "ddpg": Method(ddpg, "gamma", _no_gradients, "linear", part=_reverse),
     "ddrm": Method(ddrm, "eta_b", _no_gradients, "svd"),
     "pigdm": Method(pigdm, "scale", _one_gradient_each, "linear", remedy="lower scale", part=_reverse),
     "mmps": Method(mmps, "scale", _mmps, remedy="lower scale"),
-    "daps": Method(daps, "learning_rate", _daps, remedy="lower learning_rate"),
+    "daps": Method(daps, "learning_rate", _daps, remedy="lower learning_rate", derived=_langevin_step),
     "reddiff": Method(reddiff, "strength", _no_gradients, remedy="lower learning_rate"),
     "repaint": Method(repaint, None, _repaint, "svd"),
 }

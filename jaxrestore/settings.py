@@ -1,20 +1,21 @@
-"""Sampler settings for the tasks, as differences from the defaults of the methods' factories.
+"""Sampler settings tuned for the bundled prior, as differences from the defaults of the methods' factories.
 
-"published": what the methods' papers and codes use with the networks of FFHQ-256 and ImageNet-256. "photo": for the
-bundled prior, a far smaller network, with a number of steps that suits a CPU. They were tuned on photographs of its
-validation set for super-resolution, Gaussian deblurring and random inpainting, roughly for motion deblurring, denoising
-and DPS's box inpainting, and carried over to the rest by the size of their operators. Those that depend on the size of
-the image are stated for 256x256.
+"photo": for the bundled prior, a network far smaller than those of the papers, with a number of steps that suits a CPU.
+They were tuned on photographs of its validation set for super-resolution, Gaussian deblurring and random inpainting,
+roughly for motion deblurring, denoising and DPS's box inpainting, and carried over to the rest by the size of their
+operators. Those that depend on the size of the image are stated for 256x256.
+
+The other sets are no tables: "recommended" is derived for each operator by what a row of `METHODS` says, and
+"published" is what papers publish, in `jaxrestore.published`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-SETTINGS = ("published", "photo")
+SETTINGS = ("photo", "recommended", "published")
 
 # Set -> method -> settings, whatever the task.
 COMMON: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "published": {},
     "photo": {
         # Few levels with many likelihood steps each, at a rate that stays: the fewer the levels, the nearer the result
         # is to the posterior mean, and this prior's own samples are grainy.
@@ -42,20 +43,6 @@ COMMON: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 # Set -> task -> method -> settings, on top of the common ones.
 TASK_SETTINGS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
-    "published": {
-        "super_resolution": {"spgd": {"learning_rate": 7.0}},
-        "gaussian_deblur": {"dpps": {"scale": 0.4}},
-        "motion_deblur": {"dpps": {"scale": 0.4}},
-        "inpainting_random": {"spgd": {"learning_rate": 2.5}, "diffpir": {"num_steps": 20, "zeta": 1.0}},
-        # The learning rate published for SPGD, 5e-5, does not move the image; the default 1.0 is this library's.
-        "inpainting_box": {"diffpir": {"num_steps": 20, "zeta": 1.0}},
-        "phase_retrieval": {
-            "spgd": {"learning_rate": 2.0},
-            "dpps": {"scale": 0.4},
-            "dps": {"scale": 0.4},
-            "daps": {"learning_rate": 5e-5},
-        },
-    },
     "photo": {
         "super_resolution": {
             "spgd": {"learning_rate": 6.0},

@@ -4,20 +4,23 @@ Everything that the library, its command line and its benchmarks know of a task 
 """
 
 import dataclasses
+import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrestore import _checks, geometry, methods, operators, simple_answers
+from jaxrestore import _checks, geometry, methods, operators, published, simple_answers
 from jaxrestore.degradation import Degradation
 from jaxrestore.geometry import Options, Shape
 from jaxrestore.methods import METHODS
 from jaxrestore.noise import GaussianNoise, NoNoise
 from jaxrestore.operators import neural_blur
+from jaxrestore.operators.blur import gaussian_kernel
+from jaxrestore.operators.norm import operator_norm
 from jaxrestore.samplers import Sampler
 from jaxrestore.settings import COMMON, SETTINGS, TASK_SETTINGS
 
@@ -26,15 +29,38 @@ def _super_resolution(shape: Shape, key: jax.Array, *, factor: int = 4, kernel: 
     return operators.SuperResolution(shape, factor, kernel=kernel)
 
 
-def _gaussian_deblur(shape: Shape, key: jax.Array, *, kernel_size: int = 61, std: float = 3.0):
-    return operators.GaussianBlur(shape, kernel_size, std)
+def _gaussian_deblur(
+    shape: Shape,
+    key: jax.Array,
+    *,
+    kernel_size: int = 61,
+    std: float = 3.0,
+    boundary: str = "reflect",
+    kernel: jax.Array | None = None,
+):
+    if kernel is None and boundary == "reflect":
+        return operators.GaussianBlur(shape, kernel_size, std)
+    if kernel is None:
+        taps = gaussian_kernel(kernel_size, std)
+        kernel = jnp.asarray(np.outer(taps, taps), jnp.float32)
+    if kernel.ndim == 1:  # along both axes
+        return operators.SeparableBlur(shape, tuple(map(float, kernel)), boundary)
+    return operators.Convolution(shape, jnp.asarray(kernel, jnp.float32), boundary)
 
 
 def _motion_deblur(
-    shape: Shape, key: jax.Array, *, kernel_size: int = 61, intensity: float = 0.5, kernel: jax.Array | None = None
+    shape: Shape,
+    key: jax.Array,
+    *,
+    kernel_size: int = 61,
+    intensity: float = 0.5,
+    kernel: jax.Array | None = None,
+    boundary: str = "reflect",
 ):
     kernel = operators.motion_kernel(key, kernel_size, intensity) if kernel is None else kernel
-    return operators.MotionBlur(shape, kernel)
+    if boundary == "reflect":
+        return operators.MotionBlur(shape, kernel)
+    return operators.Convolution(shape, kernel, boundary)
 
 
 def _inpainting_random(shape: Shape, key: jax.Array, *, rate: float = 0.8, mask: jax.Array | None = None):
@@ -113,11 +139,11 @@ class TaskDefinition:
 
     @property
     def settings(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Set -> method -> all settings recommended for images of 256x256, those that are the factory's included."""
-        return {name: {m: row.complete(self.changes(m, name)) for m, row in METHODS.items()} for name in SETTINGS}
+        """Tuned set -> method -> all settings for images of 256x256, those that are the factory's included."""
+        return {name: {m: row.complete(self.changes(m, name)) for m, row in METHODS.items()} for name in COMMON}
 
     def changes(self, method: str, settings: str) -> dict[str, Any]:
-        """What a set of settings changes of the method's defaults, for images of 256x256."""
+        """What a tuned set changes of the method's defaults, for images of 256x256."""
         return {**COMMON[settings].get(method, {}), **TASK_SETTINGS[settings].get(self.name, {}).get(method, {})}
 
 
@@ -211,34 +237,55 @@ class Task:
 
     @property
     def settings(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Set -> method -> what `for_method` says, for all methods that can do the task."""
-        able = methods.able(self.degradation.operator)
-        return {name: {method: self.for_method(method, name) for method in able} for name in SETTINGS}
+        """Set -> method -> what `for_method` says, where it says something."""
+        found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in SETTINGS}
+        for name in SETTINGS:
+            for method in methods.able(self.degradation.operator):
+                try:
+                    found[name][method] = self.for_method(method, name)
+                except ValueError:  # none are published, or recommended
+                    continue
+        return found
 
     def sampler(self, method: str, settings: str = "photo", **overrides: Any) -> Sampler:
         """The method's sampler with the settings of a set, some of them replaced.
 
         Args:
           method: One of `jaxrestore.METHODS`: "spgd", "dpps", "dps", ...
-          settings: "published" for the papers' networks, "photo" for the bundled prior.
+          settings: "photo", tuned for the bundled prior; "recommended", derived from the operator, for any network;
+            "published", what the method's paper takes, or "published/DATASET" where data sets differ (see
+            `jaxrestore.published.find`).
           **overrides: Keyword arguments of the method's factory, and `mean_of` (see `Method.build`).
 
         Raises:
-          ValueError: If method or set is unknown, or the method cannot do this task.
+          ValueError: If method or set is unknown, the method cannot do this task, or the set has nothing for it.
           TypeError: If the method has no such setting.
         """
-        return methods.get(method).build(**{**self.for_method(method, settings), **overrides})
+        return methods.get(method).build(**{**self.for_method(method, settings, given=overrides), **overrides})
 
-    def for_method(self, method: str, settings: str = "photo") -> dict[str, Any]:
-        """What a set changes of the method's defaults, at this size; arguments and errors are those of `sampler`."""
+    def for_method(self, method: str, settings: str = "photo", *, given: Container[str] = ()) -> dict[str, Any]:
+        """What a set changes of the method's defaults, at this size.
+
+        Arguments and errors are those of `sampler`; `given` names the settings that the caller chooses anyway.
+        """
         row = methods.get(method)
-        _checks.one_of("settings", settings, SETTINGS)
+        name, _, which = settings.partition("/")
+        _checks.one_of("settings", name if name == "published" else settings, SETTINGS)
         if reason := row.refusal(self.degradation.operator):
             able = ", ".join(methods.able(self.degradation.operator))
             raise ValueError(f"{method} cannot do {self.name}: it {reason}; expected one of {able}")
-        values = self.definition.changes(method, settings)
-        # The papers' networks know one size, which their settings are for.
-        return row.at_side(values, self.degradation.image_shape) if settings == "photo" else values
+        if name == "published":  # of networks that know one size, which these are for
+            noise = self.degradation.noise
+            std = 0.0 if isinstance(noise, NoNoise) else getattr(noise, "std", None)
+            return published.settings(method, self.name, which, noise_std=None if std is None else float(std))
+        if name == "recommended":
+            return row.recommended(lambda: self.operator_norm, given)
+        return row.at_side(self.definition.changes(method, settings), self.degradation.image_shape)
+
+    @functools.cached_property
+    def operator_norm(self) -> float:
+        """||A||_2, the operator's largest singular value, near a grey image where it is not linear."""
+        return operator_norm(self.degradation.operator)
 
     def simple_answer(self, y: np.ndarray) -> np.ndarray | None:
         """What one would try first with one measurement, (H, W, C); None where there is nothing simple to try."""

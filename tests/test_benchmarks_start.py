@@ -64,6 +64,7 @@ SMALLEST = {
     "gradient_step": "--size 32 --steps 1 --repeats 1",
     "large_image": "FOLDER --size 48 --tile 32 --overlap 8 --method ddrm",
     "levers": "blur --repeats 1",
+    "papers": "ddrm --prior photo --data FOLDER --count 1 --size 32 --set num_steps=2 --no-lpips",
     "posterior": "--dimensions 8 --noises 0.1 --methods exact ddnm",
     "precision": "FOLDER --size 64 --pictures 1 --tasks super_resolution --methods ddrm",
     "quality": "FOLDER --size 64 --pictures 1 --tasks denoising --methods ddrm",

@@ -68,7 +68,11 @@ def test_info_names_devices_versions_priors_tasks_and_methods(run):
     for word in ("jaxlib", "cpu", "photo", *jr.TASKS, *jr.METHODS):
         assert word in out
     report = json.loads(run("info", "--json")[1])
-    assert report["tasks"]["super_resolution"]["settings"]["published"]["spgd"]["learning_rate"] == 7.0
+    assert report["tasks"]["super_resolution"]["settings"]["photo"]["dps"]["num_steps"] == 100
+    setups = {setup["label"]: setup["values"] for setup in report["published"]}
+    rate = setups["spgd/ffhq/super_resolution"]["settings.learning_rate"]
+    assert rate["value"] == 7.0
+    assert rate["source"].endswith("config/task/down_sampling.yaml")
     assert "photo" in report["priors"]
 
 
@@ -116,7 +120,10 @@ def test_help(run, command):
         (["restore", "in.png", "-o", "o.png", "--task", "denoising", "--set", "self_ensemble=2"], "no setting self_"),
         (["restore", "in.png", "-o", "o.png", "--task", "denoising", "--set", "momentum=much"], "expected a number"),
         (["restore", "in.png", "-o", "o.png", "--task", "denoising", "--self-ensemble", "3"], "'3' is not one of"),
-        (["restore", "in.png", "-o", "o.png", "--task", "denoising", "--settings", "best"], "published, photo or a"),
+        (
+            ["restore", "in.png", "-o", "o.png", "--task", "denoising", "--settings", "best"],
+            "photo, recommended, published or a",
+        ),
         (["restore", "in.png", "-o", "o.png", "--task", "jpeg", "--method", "ddnm"], "ddnm cannot do jpeg"),
         (["restore", "in.png", "-o", "o.png", "--task", "phase_retrieval"], "is no .npy file"),
         (

@@ -55,7 +55,9 @@ def test_tiles_and_mirror_images_go_to_the_prior(run, tmp_path, prior):
 def test_every_method_restores(run, tmp_path, prior, method):
     images.save(tmp_path / "in.png", PHOTO)
     words = ["restore", "in.png", "-o", "out.png", "--task", "denoising"]
-    assert run(*words, *with_settings(prior, method, num_steps=2, mean_of=2))[0] == 0
+    code, _, err = run(*words, *with_settings(prior, method, num_steps=2))
+    assert (code, "set scale, take the paper's settings 'published'" in err) == (1, True)
+    assert run(*words, *with_settings(prior, method, num_steps=2, scale=1.0, mean_of=2))[0] == 0
     assert images.load(tmp_path / "out.png").shape == PHOTO.shape
 
 

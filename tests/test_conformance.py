@@ -67,6 +67,7 @@ OPERATORS = {
     "NonlinearBlur": operators.NonlinearBlur((128, 128, 3), BLUR, operators.random_blur_code(KEY, (128, 128, 3), BLUR)),
     "Demosaicing": operators.Demosaicing(SHAPE),
     "Convolution": operators.Convolution(SHAPE, operators.motion_kernel(KEY, 5, 0.5), "zero"),
+    "SeparableBlur": operators.SeparableBlur(SHAPE, (0.2, 0.3, 0.5), "zero"),
     "SpaceVaryingBlur": operators.SpaceVaryingBlur(
         SHAPE,
         jnp.stack([operators.motion_kernel(KEY, 5, share) for share in (0.1, 0.9)]),

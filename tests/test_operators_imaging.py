@@ -171,3 +171,41 @@ def test_only_a_circular_boundary_has_a_decomposition():
     assert not hasattr(LINEAR["zero"], "svd")
     with pytest.raises(AttributeError, match="boundary is 'reflect'; only a circular convolution"):
         LINEAR["reflect"].svd()
+
+
+class TestSeparableBlur:
+    @pytest.mark.parametrize("boundary", SCIPY)
+    def test_it_correlates_along_both_axes_as_scipy_does(self, boundary):
+        taps, x = (0.1, 0.2, 0.4, -0.3, 0.6), np.asarray(jax.random.normal(KEY, SHAPE))
+        expected = x
+        for axis in (0, 1):
+            expected = scipy.ndimage.correlate1d(expected, taps, axis=axis, mode=SCIPY[boundary])
+        np.testing.assert_allclose(operators.SeparableBlur(SHAPE, taps, boundary)(x), expected, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("taps", "boundary", "message"),
+        [
+            ((0.5, 0.5), "zero", "taps are 2, expected an odd number"),
+            ((1.0,), "wrap", "boundary is 'wrap', expected one of 'zero'"),
+            ((0.1,) * 15, "reflect", "a kernel of 15x15 reaches beyond"),
+        ],
+    )
+    def test_bad_taps_are_refused(self, taps, boundary, message):
+        with pytest.raises(ValueError, match=message):
+            operators.SeparableBlur(SHAPE, taps, boundary)
+
+    def test_the_task_takes_a_kernel_of_one_axis_or_two_and_a_boundary(self):
+        taps, x = jnp.array([0.25, 0.5, 0.25]), jax.random.normal(KEY, (16, 16, 3))
+        blurs = [
+            jr.task("gaussian_deblur", image_shape=(16, 16, 3), kernel=kernel, boundary="zero").degradation.operator
+            for kernel in (taps, jnp.outer(taps, taps))
+        ]
+        assert [type(blur) for blur in blurs] == [operators.SeparableBlur, operators.Convolution]
+        np.testing.assert_allclose(blurs[0](x), blurs[1](x), atol=1e-5)
+        options = {"kernel_size": 9, "std": 1.0}
+        reflected, wrapped = (
+            jr.task("gaussian_deblur", image_shape=(16, 16, 3), **options, boundary=boundary).degradation.operator(x)
+            for boundary in ("reflect", "circular")
+        )
+        np.testing.assert_allclose(reflected[5:-5, 5:-5], wrapped[5:-5, 5:-5], atol=1e-5)
+        assert np.abs(reflected - wrapped).max() > 0.01

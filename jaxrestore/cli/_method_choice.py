@@ -1,7 +1,7 @@
 """How to restore: the options of a method and its prior."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
@@ -44,13 +44,16 @@ class MethodChoice:
         prior = SelfEnsemble(loaded, self.self_ensemble) if self.self_ensemble != 1 else loaded
         return prior, loaded.config.in_channels
 
-    def settings_for(self, task: Task) -> dict[str, Any]:
-        """Settings of the method for a task: a recommended set or a tuned file, with some values replaced."""
+    def settings_for(self, task: Task, *, searched: Iterable[str] = ()) -> dict[str, Any]:
+        """Settings of the method for a task: those of a set or a tuned file, with some values replaced.
+
+        `searched` names settings that are tried one after the other, and need not come from the set.
+        """
         known = {**annotations(self.method.factory), **dict.fromkeys(methods.SHARED_SETTINGS, int)}
         overrides = parse_values(self.overrides, known)
-        name = self.settings or recommended_set(self.prior)
-        if name in SETTINGS:
-            return {**task.for_method(self.method_name, name), **overrides}
+        name = self.settings or default_set(self.prior)
+        if name.partition("/")[0] in SETTINGS:
+            return {**task.for_method(self.method_name, name, given={*overrides, *searched}), **overrides}
         if not name.endswith(".json"):
             raise click.UsageError(f"--settings is {name!r}, expected {', '.join(SETTINGS)} or a .json file")
         tuned = tuning.load_settings(name, task.name, self.method_name)
@@ -78,9 +81,9 @@ class MethodChoice:
         return f"{remedy}, e.g. --set {remedy.split()[-1]}=..."
 
 
-def recommended_set(prior: str) -> str:
-    """The set of settings that goes with a prior."""
-    return "photo" if prior in bundled_priors() else "published"
+def default_set(prior: str) -> str:
+    """The set of settings that goes with a prior: what was tuned for it, or what suits any network."""
+    return "photo" if prior in bundled_priors() else "recommended"
 
 
 def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,8 +109,9 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--settings",
             default=None,
             metavar="SET",
-            help="Where the method's settings come from: published, photo, or a file of `jaxrestore tune`.  [default: "
-            "photo for the bundled prior, else published]",
+            help="Where the method's settings come from: photo, tuned for the bundled prior; recommended, for any "
+            "network; published (or published/ffhq, ...), the paper's; or a file of `jaxrestore tune`.  [default: "
+            "photo for the bundled prior, else recommended]",
         ),
         click.option(
             "--set",

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxrestore import analysis, evaluation
 from jaxrestore.cli import _files, _prior
-from jaxrestore.cli._method_choice import recommended_set
+from jaxrestore.cli._method_choice import default_set
 from jaxrestore.cli._options import PATH, force_option, label_option, prior_option
 from jaxrestore.cli._reports import print_table
 from jaxrestore.cli._seeds import key_for
@@ -24,9 +24,9 @@ from jaxrestore.methods import METHODS
     "--method",
     "method_names",
     multiple=True,
-    default=tuple(analysis.VARIANTS),
     type=click.Choice(list(analysis.VARIANTS)),
-    help="Method whose variants are compared. May be given several times.",
+    help="Method whose variants are compared. May be given several times.  [default: all that the prior has settings "
+    "for]",
 )
 @click.option("--steps", default=50, type=click.IntRange(2), help="Noise levels of every variant.")
 @click.option("--warmup-steps", default=5, type=click.IntRange(2), help="Likelihood steps at each level with warm-up.")
@@ -67,10 +67,12 @@ def command(
     task = task_choice.build(truth.shape, options)
     y = task.degradation.measure(key_for("measurement", task_choice.seed), jnp.asarray(truth))
 
-    curves, rows = {}, []
-    for name in dict.fromkeys(method_names):
+    curves, rows, settings_set = {}, [], default_set(prior)
+    for name in dict.fromkeys(method_names) or [
+        name for name in analysis.VARIANTS if name in task.settings[settings_set]
+    ]:
         method = METHODS[name]
-        settings = method.complete(task.for_method(name, recommended_set(prior)))
+        settings = method.complete(task.for_method(name, settings_set))
         step_size = settings[str(method.weight)]  # all methods that have variants have one
         for variant, sampler in analysis.variants(name, steps, warmup_steps, step_size).items():
             click.echo(variant, err=True)

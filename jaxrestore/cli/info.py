@@ -9,11 +9,12 @@ from typing import Any
 import click
 import jax
 
+from jaxrestore import published
 from jaxrestore.cli._reports import print_table
 from jaxrestore.methods import METHODS
 from jaxrestore.operators._base import NEEDS
 from jaxrestore.priors.checkpoint import BUNDLED, bundled_priors
-from jaxrestore.settings import COMMON, SETTINGS, TASK_SETTINGS
+from jaxrestore.settings import COMMON, TASK_SETTINGS
 from jaxrestore.tasks import TASKS
 
 
@@ -31,7 +32,9 @@ def command(as_json: bool) -> None:
             name: {"noise_std": row.noise_std, "options": row.options, "settings": row.settings}
             for name, row in TASKS.items()
         }
-        click.echo(json.dumps({"versions": versions, "devices": devices, "priors": priors, "tasks": tasks}, indent=2))
+        report = {"versions": versions, "devices": devices, "priors": priors, "tasks": tasks}
+        report["published"] = [published.to_json(setup) for setup in published.SETUPS]
+        click.echo(json.dumps(report, indent=2))
         return
     print_table("Versions", ("package", "version"), versions.items())
     print_table("Devices", ("device",), [(device,) for device in devices])
@@ -47,18 +50,32 @@ def command(as_json: bool) -> None:
         for name, method in METHODS.items()
     ]
     print_table("Methods", ("name", "needs a", "settings", "with the bundled prior"), rows)
-    print_table("Settings of tasks that differ", ("task", "method", *SETTINGS), _differences())
+    print_table("Settings of tasks that differ", ("task", "method", *TASK_SETTINGS), _differences())
+    print_table("Published experiments", ("method", "task", "data sets", "noise"), _experiments())
 
 
 def _differences() -> list[tuple[str, ...]]:
     """Task, method, and what each set of settings changes for the task alone."""
-    by_set = [TASK_SETTINGS[name] for name in SETTINGS]
+    by_set = list(TASK_SETTINGS.values())
     rows = []
     for task in TASKS:
         for method in METHODS:
             cells = [_listed(settings.get(task, {}).get(method, {})) for settings in by_set]
             if any(cells):
                 rows.append((task, method, *cells))
+    return rows
+
+
+def _experiments() -> list[tuple[str, ...]]:
+    """Method, task, and on which data sets and at which noise its paper's authors publish it."""
+    rows = []
+    for method in published.PAPERS:
+        for task in TASKS:
+            setups = published.find(method, task=task)
+            datasets = ", ".join(dict.fromkeys(setup.dataset for setup in setups))
+            noise = ", ".join(f"{std:g}" for std in sorted({setup.noise_std.value for setup in setups}))
+            if setups:
+                rows.append((method, task, datasets, noise))
     return rows
 
 

@@ -67,7 +67,7 @@ def command(
     prior, channels = method_choice.load_prior()
     truths = np.stack([_prior.known_clean(_files.read_clean(path, multiple, size), channels, path) for path in paths])
     task = task_choice.build(truths.shape[1:], options)
-    fixed = method_choice.settings_for(task)
+    fixed = method_choice.settings_for(task, searched=grid)
     num_runs = fixed.pop("mean_of", 1)  # no argument of the factory, whose settings are searched
     trials = tuning.tune(
         method.factory,

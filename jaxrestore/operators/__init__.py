@@ -25,6 +25,7 @@ from jaxrestore.operators.pointwise import Colorization as Colorization
 from jaxrestore.operators.pointwise import Denoising as Denoising
 from jaxrestore.operators.pointwise import HighDynamicRange as HighDynamicRange
 from jaxrestore.operators.resize import SuperResolution as SuperResolution
+from jaxrestore.operators.separable import SeparableBlur as SeparableBlur
 from jaxrestore.operators.space_varying import SpaceVaryingBlur as SpaceVaryingBlur
 from jaxrestore.operators.spectral import SVD as SVD
 from jaxrestore.operators.spectral import likelihood_score as likelihood_score

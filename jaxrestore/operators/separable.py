@@ -1,0 +1,66 @@
+"""Blur by the same few taps along both axes, with a decomposition whatever the boundary."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrestore import _checks
+from jaxrestore._pytree import pytree, static
+from jaxrestore.operators._base import OperatorBase, set_shape
+from jaxrestore.operators.blur import check_reach
+from jaxrestore.operators.spectral import SVD, separable_svd
+
+BOUNDARIES = ("zero", "reflect", "circular")
+
+
+@pytree
+class SeparableBlur(OperatorBase):
+    """Correlation of each channel with `taps` along the rows and along the columns: two banded matrices.
+
+    With a border of zeros it is the blur of DDRM's and DDNM's codes.
+
+    Raises:
+      ValueError: If there is no such boundary, or the taps are of an even number, or more than a reflection allows.
+
+    Example:
+      >>> blur = jr.operators.SeparableBlur((3, 3, 1), (0.25, 0.5, 0.25), "zero")
+      >>> blur(jnp.ones((3, 3, 1)))[..., 0].round(4).tolist()
+      [[0.5625, 0.75, 0.5625], [0.75, 1.0, 0.75], [0.5625, 0.75, 0.5625]]
+    """
+
+    image_shape: tuple[int, int, int] = static()
+    taps: tuple[float, ...] = static()  # an odd number of them; they sum to 1 to keep the brightness
+    boundary: str = static(default="zero")  # or "reflect" (the border pixel is not repeated), or "circular"
+
+    def __post_init__(self) -> None:
+        set_shape(self)
+        _checks.one_of("boundary", self.boundary, BOUNDARIES)
+        if len(self.taps) % 2 == 0:
+            raise ValueError(f"taps are {len(self.taps)}, expected an odd number: an even kernel has no centre")
+        if self.boundary != "zero":
+            check_reach(*self.image_shape[:2], (len(self.taps), len(self.taps)))
+
+    def svd(self) -> SVD:
+        """The decomposition, made from those of the two axes."""
+        return separable_svd(self._matrix(self.image_shape[0]), self._matrix(self.image_shape[1]), self.image_shape)
+
+    def _matrix(self, size: int) -> np.ndarray:
+        """The blur along one axis: (size, size), float64."""
+        reach = len(self.taps) // 2
+        columns = np.arange(size)[:, None] + np.arange(-reach, reach + 1)
+        weights = np.broadcast_to(np.asarray(self.taps, np.float64), columns.shape)
+        if self.boundary == "zero":
+            weights = np.where((columns >= 0) & (columns < size), weights, 0.0)
+            columns = np.clip(columns, 0, size - 1)
+        elif self.boundary == "reflect":
+            columns = np.abs(columns)
+            columns = np.minimum(columns, 2 * (size - 1) - columns)
+        else:
+            columns = np.mod(columns, size)
+        matrix = np.zeros((size, size))
+        np.add.at(matrix, (np.arange(size)[:, None], columns), weights)
+        return matrix
+
+    def _apply(self, x: jax.Array) -> jax.Array:
+        rows, columns = (jnp.asarray(self._matrix(size), x.dtype) for size in self.image_shape[:2])
+        return jnp.einsum("ih,hwc,jw->ijc", rows, x, columns, precision="highest")
