@@ -27,7 +27,7 @@ class MethodChoice:
     settings: str | None
     overrides: tuple[str, ...]
     samples: int
-    batch_size: int
+    batch_size: int | None
     quiet: bool
 
     @property
@@ -124,9 +124,9 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--batch-size",
-            default=4,
             type=click.IntRange(1),
-            help="Restore so many pictures of one size together; memory grows with it.",
+            help="Restore so many pictures of one size together; memory grows with it.  [default: 4, 16 on GPUs and "
+            "TPUs, or what fits into memory]",
         ),
         quiet_option,
     )

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrestore.storage import temporary
+
 VERSION = 1
 
 
@@ -86,22 +88,23 @@ def save(
     arrays = {name: np.asarray(a) for name, a in params.items()}
     header = {"format": f"jaxrestore-{kind}", "version": VERSION, **description, "sha256": checksum(arrays)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    old = temporary.with_name(temporary.name + "-old")
-    try:
-        with ocp.Checkpointer(_writer()) as checkpointer:
-            checkpointer.save(temporary / "params", args=ocp.args.PyTreeSave(arrays))
-        # Orbax writes its path there: the temporary folder's, and no business of whoever gets the weights.
-        (temporary / "params" / "commit_success.txt").write_text("complete\n")
-        (temporary / f"{kind}.json").write_text(json.dumps(header, indent=2) + "\n")
-        temporary.chmod(0o755)
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
+    with temporary.owned(lambda: tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)) as folder:
+        old = folder.with_name(folder.name + "-old")
+        try:
+            with ocp.Checkpointer(_writer()) as checkpointer:
+                checkpointer.save(folder / "params", args=ocp.args.PyTreeSave(arrays))
+            # Orbax writes its path there: the temporary folder's, and no business of whoever gets the weights.
+            (folder / "params" / "commit_success.txt").write_text("complete\n")
+            (folder / f"{kind}.json").write_text(json.dumps(header, indent=2) + "\n")
+            folder.chmod(0o755)
+            with temporary.undivided():
+                if path.exists():
+                    path.rename(old)
+                folder.rename(path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
     return path
 
 
