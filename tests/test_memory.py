@@ -120,8 +120,9 @@ def test_the_batch_size_follows_from_the_program_and_the_device(monkeypatch):
 
 def test_a_program_s_analysis_is_that_of_the_program_that_runs():
     """Its temporary memory grows with the batch by a state at least; the call after it compiles nothing more."""
+    sampler = jr.spgd(num_steps=4, warmup_steps=2, learning_rate=0.05)  # of its own, for which nothing is compiled yet
     run = streaming.arrange(
-        SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, batch_size=2, num_samples=1, batched_degradation=False,
+        sampler, PRIOR, DEGRADATION, YS, key=KEY, batch_size=2, num_samples=1, batched_degradation=False,
         indices=None, collection=None, mesh=None,
     )  # fmt: skip
     taken, compiled = [], []
