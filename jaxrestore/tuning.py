@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrestore import _checks, evaluation, memory, metrics, stopping
+from jaxrestore import _checks, evaluation, memory, methods, metrics, stopping
 from jaxrestore.degradation import Degradation
 from jaxrestore.evaluation import Scores
 from jaxrestore.priors._base import Prior
@@ -155,11 +155,11 @@ def load_settings(path: str | os.PathLike[str], task: str, method: str) -> dict[
     """Read settings for a task and method.
 
     Raises:
-      ValueError: If the file cannot be read, or holds settings for something else.
+      ValueError: If the file cannot be read, holds settings for something else, or such as the method cannot take.
     """
     try:
         content = json.loads(pathlib.Path(path).read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"settings {path} cannot be read ({error})") from error
     if not isinstance(content, dict) or content.get("kind") != _KIND:
         raise ValueError(f"{path} holds no settings; expected a file written by `jaxrestore tune`")
@@ -169,4 +169,13 @@ def load_settings(path: str | os.PathLike[str], task: str, method: str) -> dict[
         raise ValueError(
             f"{path} holds settings of {content['method']} for {content['task']}, expected those of {method} for {task}"
         )
-    return content["settings"]
+    settings = content["settings"]
+    try:
+        if not all(v is None or isinstance(v, bool | int | float | str) for v in settings.values()):
+            raise ValueError("a value is neither a number nor a name")
+        _ = methods.get(method).build(**settings)  # which looks at every value
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(
+            f"{path} holds no settings of {method} ({error}); write it again with `jaxrestore tune`, or mend that value"
+        ) from error
+    return settings
