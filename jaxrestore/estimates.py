@@ -21,7 +21,8 @@ class Estimate(NamedTuple):
     """The cost of restoring a stack of measurements."""
 
     batch_size: int  # samples at a time
-    batches: int
+    samples: int  # in all
+    steps: int  # of batches, all to come together
     flop: float  # of one sample; additions and multiplications of convolutions, matrix products and Fourier transforms
     memory: (
         int | None
@@ -71,11 +72,10 @@ def estimate(
             break
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             size = streaming.smaller(size, error, unit)
-    batches = math.ceil(len(run.jobs) / size)
-    first = streaming.first_degradation(degradation, batched=run.batched)
-    seconds = step_seconds * sampler.num_steps * batches
-    flop = sampler_flop(sampler, prior, first)
-    return Estimate(size, batches, flop, taken, free, compile_seconds, step_seconds, seconds)
+    steps = sampler.num_steps * math.ceil(len(run.jobs) / size)
+    flop = sampler_flop(sampler, prior, streaming.first_degradation(degradation, batched=run.batched))
+    seconds = step_seconds * steps
+    return Estimate(size, len(run.jobs), steps, flop, taken, free, compile_seconds, step_seconds, seconds)
 
 
 def _one_step(run: streaming.Run, size: int, checked: bool) -> tuple[int | None, int | None, float, float]:

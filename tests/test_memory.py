@@ -208,8 +208,8 @@ class TestParts:
 class TestEstimate:
     def test_it_counts_what_the_run_would_cost(self):
         found = estimates.estimate(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, batch_size=4)
-        assert (found.batch_size, found.batches) == (4, 2)
-        assert found.seconds == pytest.approx(found.step_seconds * SAMPLER.num_steps * 2)
+        assert (found.batch_size, found.samples, found.steps) == (4, 6, 2 * SAMPLER.num_steps)
+        assert found.seconds == pytest.approx(found.step_seconds * found.steps)
         assert found.memory is None or found.memory > 4 * YS[0].nbytes
 
     def test_a_batch_that_does_not_fit_is_halved(self, monkeypatch):
@@ -222,7 +222,7 @@ class TestEstimate:
 
         monkeypatch.setattr(streaming, "advance", exhausted)
         with pytest.warns(UserWarning, match="going on with 2"):
-            assert estimates.estimate(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, batch_size=4).batches == 3
+            assert estimates.estimate(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, batch_size=4).steps == 9
 
     def test_loops_of_known_length_count_so_often(self):
         def five(x):
