@@ -12,7 +12,9 @@ import json
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,6 +25,7 @@ import numpy as np
 from jaxrestore.storage import temporary
 
 VERSION = 1
+_SETTLING = 0.3  # seconds for reads of local files that are under way
 _DESCRIPTION_CHECKSUM = "description_sha256"
 
 
@@ -203,7 +206,21 @@ def stored_shapes(path: pathlib.Path, error: type[WeightsError] = WeightsError) 
             stored = checkpointer.metadata(path / "params").item_metadata
         return {key: jax.ShapeDtypeStruct(value.shape, value.dtype) for key, value in dict(stored).items()}
     except Exception as problem:  # Orbax and TensorStore raise many kinds; all mean that the files cannot be read
+        _silence_futures()
         raise error(f"{path / 'params'} cannot be read ({problem}); copy or convert it again") from problem
+
+
+def _silence_futures() -> None:
+    """After the first of several reads has failed, wait for the others, which complain that nobody does any longer."""
+    earlier = sys.unraisablehook
+
+    def hook(told: Any) -> None:
+        if not (isinstance(told.exc_value, RuntimeError) and "Event loop is closed" in str(told.exc_value)):
+            earlier(told)
+
+    sys.unraisablehook = hook
+    time.sleep(_SETTLING)
+    sys.unraisablehook = earlier
 
 
 def read_params(
@@ -223,6 +240,7 @@ def read_params(
         with ocp.StandardCheckpointer() as checkpointer:
             params = checkpointer.restore(path / "params", target)
     except Exception as problem:  # as above
+        _silence_futures()
         raise error(f"{path / 'params'} cannot be read ({problem}); copy or convert it again") from problem
     params = {key: np.asarray(value) for key, value in params.items()}
     _check(find_problems(params, expected), str(path), error)
