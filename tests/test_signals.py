@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: one line, the exit code that shells expect, within seconds, and nothing half written."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -17,7 +18,9 @@ from jaxrestore import images, stopping
 from jaxrestore.storage import files, temporary
 
 SIGNALS = [(signal.SIGINT, 130, "stopped by Ctrl-C"), (signal.SIGTERM, 143, "stopped by SIGTERM")]
-COMMAND = [sys.executable, "-c", "from jaxrestore_command import main; main()"]
+# Whoever runs the tests in the background has SIGINT ignored, which processes inherit.
+HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+COMMAND = [sys.executable, "-c", HEARD + "from jaxrestore_command import main; main()"]
 UNCACHED = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}
 
 
@@ -81,7 +84,28 @@ class TestInProcess:
         assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
-ENDINGS = """
+@contextlib.contextmanager
+def started(command, **options):
+    """A process that does not outlive the test."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def stop(process, number):
+    """Exit code, errors, and seconds that it took."""
+    began = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=300)
+    return process.returncode, err, time.monotonic() - began
+
+
+ENDINGS = (
+    HEARD
+    + """
 import os, pathlib, sys, threading, time
 from jaxrestore import stopping
 from jaxrestore.storage import files, weights
@@ -106,22 +130,19 @@ def command(folder, native):
                 stopping.check()
 run(command)
 """
+)
 
 
 @pytest.mark.parametrize(("number", "code", "line"), SIGNALS)
 @pytest.mark.parametrize("native", [False, True], ids=["where it can stop", "where it cannot"])
 def test_a_command_ends_with_one_line_and_without_leftovers(tmp_path, number, code, line, native):
     (tmp_path / "out").mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-c", ENDINGS, tmp_path / "out", *(["--native"] if native else [])],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout.readline() == "ready\n"
-    started = time.monotonic()
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() - started < 10
-    assert (process.returncode, err) == (code, f"{line}; what is finished stays\n")
+    words = [tmp_path / "out", *(["--native"] if native else [])]
+    with started([sys.executable, "-c", ENDINGS, *words], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == "ready\n"
+        found, err, seconds = stop(process, number)
+    assert (found, err) == (code, f"{line}; what is finished stays\n")
+    assert seconds < 30  # of 180; a second on a machine with nothing else to do
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -137,16 +158,14 @@ def pictures(folder: pathlib.Path, count: int) -> None:
 def test_restoring_stops_at_any_time(tmp_path, number, code, line, delay):
     pictures(tmp_path / "in", 1)
     words = ["restore", tmp_path / "in", "-o", tmp_path / "out", "--task", "denoising", "--set", "num_steps=1000"]
-    process = subprocess.Popen([*COMMAND, *words], env=UNCACHED, stderr=subprocess.PIPE, text=True)
-    time.sleep(delay)
-    assert process.poll() is None
-    started = time.monotonic()
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() - started < 10
-    assert process.returncode == code, err
+    with started([*COMMAND, *words], env=UNCACHED) as process:
+        time.sleep(delay)
+        assert process.poll() is None
+        found, err, seconds = stop(process, number)
+    assert found == code, err
     assert err.splitlines()[-1].startswith(line)
     assert "Traceback" not in err
+    assert seconds < 30
 
 
 @pytest.mark.slow
@@ -156,13 +175,10 @@ def test_training_saves_a_checkpoint_and_goes_on(tmp_path, number, code, line):
     words = ["train", "--data", tmp_path / "photos", "--run", tmp_path / "run", "--out", tmp_path / "prior"]
     words += ["--set", "crop_size=8", "--set", "batch_size=2", "--network", "model_channels=32"]
     words += ["--network", "channel_mult=1,", "--set", "warmup_steps=1"]
-    process = subprocess.Popen(
-        [*COMMAND, *words], env=UNCACHED, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline().startswith("step 100 ")
-    process.send_signal(number)
-    _, err = process.communicate(timeout=90)
-    assert (process.returncode, err.splitlines()[-1:]) == (code, [f"{line}; what is finished stays"])
+    with started([*COMMAND, *words], env=UNCACHED, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline().startswith("step 100 ")
+        found, err, _ = stop(process, number)
+    assert (found, err.splitlines()[-1:]) == (code, [f"{line}; what is finished stays"])
     saved = max(int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit())
     assert saved >= 100
     assert not (tmp_path / "prior").exists()
