@@ -71,7 +71,7 @@ def estimate(
             free, taken, compile_seconds, step_seconds = _one_step(run, size, batch_size is None and size > unit)
             break
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            size = streaming.smaller(size, error, unit)
+            size = memory.smaller(size, error, unit)
     steps = sampler.num_steps * math.ceil(len(run.jobs) / size)
     flop = sampler_flop(sampler, prior, streaming.first_degradation(degradation, batched=run.batched))
     seconds = step_seconds * steps

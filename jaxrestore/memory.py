@@ -3,6 +3,7 @@
 import contextlib
 import math
 import pathlib
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,19 +72,32 @@ def require_room(compiled: Any, device: Any) -> None:
         raise TooLarge(needed, free)
 
 
-def smaller(size: int, error: BaseException, unit: int) -> int:
-    """The next batch size to try: half, and half again while the program's analysis says that it would not fit.
+def smaller(size: int, error: Exception, unit: int) -> int:
+    """The batch size to go on with: half, and half again while the program's analysis says that it would not fit.
 
     Args:
       size: That was too large.
-      error: What said so.
+      error: What said so; any other is raised again.
       unit: The number of devices: sizes are multiples of it, and never smaller.
+
+    Raises:
+      MemoryError: If a smaller batch cannot be had.
     """
+    if not is_exhausted(error):
+        raise error
+    if size == unit:
+        raise MemoryError(
+            f"there is not enough memory for one picture at a time ({str(error).splitlines()[0]}); show the prior "
+            "tiles (--tile, jaxrestore.priors.TiledPrior), compute in bfloat16, or free some"
+        ) from error
     halved = size // 2
     if isinstance(error, TooLarge):
         while halved > unit and error.needed * halved / size > _SHARE * error.free:
             halved //= 2
-    return max(unit, halved // unit * unit)
+    found = max(unit, halved // unit * unit)
+    if not isinstance(error, TooLarge):
+        warnings.warn(f"{size} samples at a time do not fit into memory; going on with {found}", stacklevel=3)
+    return found
 
 
 def gigabytes(count: float) -> str:

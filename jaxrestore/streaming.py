@@ -2,7 +2,6 @@
 
 import functools
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -126,7 +125,7 @@ def restore_batches(
             try:
                 x, residual, diverged = _restore(run, job, size, bar, foreseen)
             except (MemoryError, jax.errors.JaxRuntimeError) as error:
-                size = smaller(size, error, unit)
+                size = memory.smaller(size, error, unit)
                 foreseen = size == unit or not isinstance(error, memory.TooLarge)
                 bar.expect(sampler.num_steps * math.ceil((len(run.jobs) - start) / size))
                 continue
@@ -184,25 +183,6 @@ def _next(
             chosen.append(place)
         place += 1
     return jobs[chosen], place
-
-
-def smaller(size: int, error: Exception, unit: int) -> int:
-    """The batch size to go on with after an error, which is raised again if it was none of memory.
-
-    Raises:
-      MemoryError: If a smaller batch cannot be had.
-    """
-    if not memory.is_exhausted(error):
-        raise error
-    if size == unit:
-        raise MemoryError(
-            f"there is not enough memory for one picture at a time ({str(error).splitlines()[0]}); show the prior "
-            "tiles (--tile, jaxrestore.priors.TiledPrior), compute in bfloat16, or free some"
-        ) from error
-    found = memory.smaller(size, error, unit)
-    if not isinstance(error, memory.TooLarge):
-        warnings.warn(f"{size} samples at a time do not fit into memory; going on with {found}", stacklevel=3)
-    return found
 
 
 def _restore(

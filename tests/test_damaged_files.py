@@ -157,7 +157,7 @@ def header_of(shape, dtype="<f4"):
         (np.zeros((2, 2), np.float32), r"of shape \(2, 2\), expected numbers \(real or whole\) with 3 axes"),
         (np.zeros((0, 2, 3), np.float32), r"of shape \(0, 2, 3\)"),
         (np.full((2, 2, 3), np.nan), "values that are not finite"),
-        (np.full((2, 2, 3), 1e300), "which float32 cannot hold"),
+        (np.full((2, 2, 3), 1e300), "values that are not finite in float32"),
     ],
 )
 def test_arrays_that_are_no_measurement_name_the_file(tmp_path, content, message):

@@ -107,7 +107,9 @@ def _read_array(path: pathlib.Path) -> np.ndarray:
     with np.errstate(over="ignore"):
         single = y.astype(np.float32)
     if not np.isfinite(single).all():
-        raise ValueError(f"{path} has values up to {np.abs(y).max():g}, which float32 cannot hold; scale them down")
+        raise ValueError(
+            f"{path} has values that are not finite in float32 (up to {np.abs(y).max():g}); scale them down"
+        )
     return single
 
 
