@@ -107,14 +107,15 @@ def read_legacy(path: pathlib.Path) -> Any:
       ConversionError: If it is damaged, or asks for more than tensors and plain data.
     """
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        warnings.warn(
-            f"{path} is of before PyTorch 1.6, whose files carry no checksums: damage inside of it cannot be told; its "
-            f"SHA-256 is {digest}, compare it with that of its source",
-            stacklevel=2,
-        )
+        content = _read(file, mapped(path), f"{path} is ")
         _ = file.seek(0)
-        return _read(file, mapped(path), f"{path} is ")
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    warnings.warn(
+        f"{path} is of before PyTorch 1.6, whose files carry no checksums: damage inside of it cannot be told; its "
+        f"SHA-256 is {digest}, compare it with that of its source",
+        stacklevel=2,
+    )
+    return content
 
 
 def read_storage(data: bytes) -> np.ndarray:
