@@ -4,8 +4,10 @@ The pickles are a number, a version, facts of the machine, what was saved, and t
 which these follow, each behind its length. The format has no checksums, and values are little-endian on all machines.
 """
 
+import hashlib
 import io
 import pathlib
+import warnings
 from collections.abc import Mapping
 from typing import IO, Any, NamedTuple
 
@@ -105,7 +107,15 @@ def read_legacy(path: pathlib.Path) -> Any:
       ConversionError: If it is damaged, or asks for more than tensors and plain data.
     """
     with path.open("rb") as file:
-        return _read(file, mapped(path), f"{path} is ")
+        content = _read(file, mapped(path), f"{path} is ")
+        _ = file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    warnings.warn(
+        f"{path} is of before PyTorch 1.6, whose files carry no checksums: damage inside of it cannot be told; its "
+        f"SHA-256 is {digest}, compare it with that of its source",
+        stacklevel=2,
+    )
+    return content
 
 
 def read_storage(data: bytes) -> np.ndarray:

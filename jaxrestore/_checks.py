@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+LARGEST_COUNT = 1_000_000  # of steps: far more than any method has use for, and small tables yet
+
 
 class InputTypeError(TypeError):
     """A caller's mistake: the command line tells it in one line, where any other `TypeError` is a fault of its own."""
@@ -28,6 +30,12 @@ def at_least(name: str, value: int, minimum: int) -> None:
         raise InputTypeError(f"{name} is {value!r}, expected a Python integer: counts fix the compiled program")
     if value < minimum:
         raise ValueError(f"{name} is {value}, expected at least {minimum}")
+
+
+def countable(name: str, value: int) -> None:
+    """Raise if a count is so large that tables of its length would fill the memory: it is a mistake."""
+    if value > LARGEST_COUNT:
+        raise ValueError(f"{name} is {value}, expected at most {LARGEST_COUNT}")
 
 
 def positive(name: str, value: jax.typing.ArrayLike) -> None:

@@ -2,14 +2,21 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class StepBar(NamedTuple):
+    """What moves a bar."""
+
+    advance: Callable[[int], Any]  # by so many steps
+    expect: Callable[[int], Any]  # so many steps from here on
 
 
 @contextlib.contextmanager
-def step_bar(total: int, *, enabled: bool) -> Iterator[Callable[[int], Any]]:
-    """A function that advances a bar by so many steps of `total`, or does nothing."""
+def step_bar(total: int, *, enabled: bool) -> Iterator[StepBar]:
+    """A bar of `total` steps, or one that is not shown."""
     if not enabled:
-        yield lambda steps: None
+        yield StepBar(lambda steps: None, lambda steps: None)
         return
     from rich.progress import (
         BarColumn,
@@ -36,7 +43,10 @@ def step_bar(total: int, *, enabled: bool) -> Iterator[Callable[[int], Any]]:
     )
     with Progress(TextColumn("restoring"), *columns, speed_estimate_period=120) as bar:
         task = bar.add_task("", total=total)
-        yield lambda steps: bar.advance(task, steps)
+        yield StepBar(
+            lambda steps: bar.advance(task, steps),
+            lambda steps: bar.update(task, total=bar.tasks[task].completed + steps),
+        )
 
 
 @contextlib.contextmanager

@@ -9,10 +9,11 @@ import click
 import jax
 
 import jaxrestore
+from jaxrestore import stopping
 from jaxrestore._checks import InputTypeError
 
 FAULT = 70  # exit code, EX_SOFTWARE of sysexits.h
-_MISTAKES = (ValueError, OSError, FloatingPointError, InputTypeError)
+_MISTAKES = (ValueError, OSError, FloatingPointError, MemoryError, InputTypeError)
 _OUTSIDE = ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "UNAVAILABLE")  # too little memory; other processes are silent
 
 
@@ -21,14 +22,19 @@ def run(command: click.Command) -> None:
 
     What a user can mend (a bad value, a file, a run that diverged, too little memory) becomes one message on standard
     error and exit code 1, or click's. Anything else, `TypeError` included, is a fault of the library: its traceback is
-    kept, a request for a report follows, and the exit code is `FAULT`.
+    kept, a request for a report follows, and the exit code is `FAULT`. Ctrl-C and SIGTERM end it within seconds with
+    one line and the exit codes 130 and 143, also while compiling: see `jaxrestore.stopping`.
 
     Raises:
       SystemExit: If the command fails.
     """
     warnings.showwarning = _warn
     try:
-        command(standalone_mode=False)
+        with stopping.watched():
+            try:
+                command(standalone_mode=False)
+            except stopping.Stopped as stopped:
+                stopping.leave(stopped.number)
     except click.ClickException as error:
         error.show()
         raise SystemExit(error.exit_code) from None

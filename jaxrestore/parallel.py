@@ -1,6 +1,7 @@
 """Several devices and several machines: who holds what, and who restores which pictures."""
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -11,6 +12,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 Item = TypeVar("Item")
 
+# Where launchers say which process this is, and of how many.
+_LAUNCHERS = (
+    ("SLURM_PROCID", "SLURM_NTASKS"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+)
 _ROOM = 0.5  # share of a device's memory that parameters may take; activations need the rest
 
 
@@ -73,6 +80,33 @@ def share(items: Sequence[Item], process: int | None = None, count: int | None =
     """
     process = jax.process_index() if process is None else process
     return list(items[process :: jax.process_count() if count is None else count])
+
+
+def place(where: str) -> tuple[int, int]:
+    """Which process this is, and of how many; they need not know of each other, so one that never starts stops nobody.
+
+    Args:
+      where: "I/N", process I of N, counted from 0; or "auto" where SLURM, Open MPI or MPICH says it.
+
+    Raises:
+      ValueError: If `where` is neither, or nothing says it.
+
+    Example:
+      >>> parallel.place("0/4")
+      (0, 4)
+    """
+    if where == "auto":
+        for process, count in _LAUNCHERS:
+            if process in os.environ and count in os.environ:
+                where = f"{os.environ[process]}/{os.environ[count]}"
+                break
+        else:
+            known = ", ".join(process for process, _ in _LAUNCHERS)
+            raise ValueError(f"none of {known} is set, which would say which share is meant; write I/N, e.g. 0/4")
+    match = re.fullmatch(r"(\d+)/(\d+)", where)
+    if not match or int(match[1]) >= int(match[2]):
+        raise ValueError(f"{where!r} names no share; expected 'auto', or I/N with I below N, e.g. 0/4 to 3/4")
+    return int(match[1]), int(match[2])
 
 
 def local_mesh() -> Mesh | None:

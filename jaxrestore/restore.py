@@ -1,6 +1,6 @@
 """Restoring many images: what is made of the stream of batches."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 import jax
@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
+from jaxrestore.measurements import Stack
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.streaming import Batch, first_degradation, restore_batches
@@ -19,10 +20,12 @@ KEEP = ("all", "best")
 class StreamOptions(TypedDict, total=False):
     """The keyword arguments of `restore_batches` beside the key; there it says what they mean."""
 
-    batch_size: int
+    batch_size: int | None
     num_samples: int
     batched_degradation: bool
     indices: Sequence[int] | None
+    collection: int | None
+    wanted: Callable[[int], bool] | None
     mesh: Mesh | None
     progress: bool
 
@@ -124,7 +127,7 @@ def restore(
     sampler: Sampler,
     prior: Prior,
     degradation: Degradation,
-    ys: jax.Array | np.ndarray,
+    ys: Stack,
     *,
     key: jax.Array,
     keep: str = "all",
@@ -140,8 +143,8 @@ def restore(
       key: Source of all random draws.
       keep: "all" samples, or for each image the "best", with the smallest residual ||A(x) - y||: phase retrieval needs
         the best of about 4. Only what is kept takes memory.
-      **options: Those of `restore_batches`: `batch_size`, `num_samples`, `batched_degradation`, `indices`, `mesh`,
-        `progress`.
+      **options: Those of `restore_batches`: `batch_size`, `num_samples`, `batched_degradation`, `indices`,
+        `collection`, `wanted`, `mesh`, `progress`.
 
     Returns:
       (N, H, W, C), or (N, num_samples, H, W, C) where several samples are kept; float32, not clipped.
@@ -178,7 +181,7 @@ def posterior_statistics(
     sampler: Sampler,
     prior: Prior,
     degradation: Degradation,
-    ys: jax.Array | np.ndarray,
+    ys: Stack,
     *,
     key: jax.Array,
     **options: Unpack[StreamOptions],

@@ -41,6 +41,7 @@ def edm(num_steps: int, *, sigma_max: float = 100.0, sigma_min: float = 0.1, rho
       Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, equation 5.
     """
     _checks.at_least("num_steps", num_steps, 2)
+    _checks.countable("num_steps", num_steps)
     _checks.positive("rho", rho)
     _checks.positive("sigma_min", sigma_min)
     if not sigma_min < sigma_max < np.inf:
@@ -102,6 +103,7 @@ def linear_betas(num_steps: int) -> np.ndarray:
       ValueError: If there are so few steps that the last beta reaches 1.
     """
     _checks.at_least("num_steps", num_steps, 1)
+    _checks.countable("num_steps", num_steps)
     scale = 1000.0 / num_steps
     if scale * 2e-2 >= 1.0:
         raise ValueError(
@@ -114,6 +116,7 @@ def linear_betas(num_steps: int) -> np.ndarray:
 def cosine_betas(num_steps: int, *, max_beta: float = 0.999) -> np.ndarray:
     """Betas of the squared-cosine schedule (Nichol & Dhariwal 2021, equation 17), clipped at `max_beta`."""
     _checks.at_least("num_steps", num_steps, 1)
+    _checks.countable("num_steps", num_steps)
     time = np.arange(num_steps + 1) / num_steps
     abar = np.cos((time + 0.008) / 1.008 * np.pi / 2) ** 2
     return np.minimum(1.0 - abar[1:] / abar[:-1], max_beta)

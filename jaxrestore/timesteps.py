@@ -53,6 +53,7 @@ def time_travel(num_steps: int, *, length: int, repeats: int) -> np.ndarray:
     _checks.at_least("num_steps", num_steps, 1)
     _checks.at_least("length", length, 1)
     _checks.at_least("repeats", repeats, 1)
+    _checks.countable("num_steps times repeats", num_steps * repeats)
     returns_left = dict.fromkeys(range(0, num_steps - length, length), repeats - 1)
     walk, t = [], num_steps - 1
     while t >= 0:

@@ -6,8 +6,8 @@ nothing had happened, and a long run may be made of short ones.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import time
@@ -19,12 +19,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxrestore import _checks, images
+from jaxrestore import _checks, images, runs, stopping
 from jaxrestore.crops import Photographs
 from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import SIGMA_DATA, NetworkPrior, Params, denoise_batch, init_params
 
 VALIDATION_SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
+
+
+_PATIENCE = 60.0  # seconds that a signal leaves for the last checkpoint
 
 
 _NETWORK = UNetConfig(
@@ -224,38 +227,39 @@ def train(
       The prior with the averaged weights. Save it with `jaxrestore.save_prior`.
 
     Raises:
-      ValueError: If `run` belongs to another network, or `start` has another than `config`.
+      ValueError: If `run` belongs to another network or is damaged, or `start` has another network than `config`.
+      OSError: If a checkpoint cannot be written; the last one stays usable.
       FloatingPointError: If the loss stops being finite; the last checkpoint stays usable.
       jaxrestore.images.ImageError: If `data` has no usable picture.
     """
     import orbax.checkpoint as ocp
 
     started = time.monotonic()
-    if start is not None and _identity(start.config, start.parametrization) != _identity(
+    if start is not None and runs.identity(start.config, start.parametrization) != runs.identity(
         config.network, config.parametrization
     ):
         raise ValueError(f"start has the network {start.config}, expected that of config, {config.network}")
     run = pathlib.Path(run).absolute()
-    _claim(run, config)
+    runs.claim(run, config.network, config.parametrization)
     photographs = Photographs(data, crop_size=config.crop_size, scales=config.scales)
     state, train_step = init_state(config, start), make_train_step(config)
     options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
     with (
         ocp.CheckpointManager(run / "checkpoints", options=options) as manager,
         concurrent.futures.ThreadPoolExecutor(1) as background,
-        open(run / "log.jsonl", "a") as log,
+        contextlib.ExitStack() as stack,
     ):
-        if manager.latest_step() is not None:
-            state = manager.restore(manager.latest_step(), args=ocp.args.StandardRestore(state))
-
+        state, log = runs.newest_state(manager, state), runs.Log(run / "log.jsonl")
         step = first = int(state.step)
         next_batch = background.submit(photographs.batch, config.seed, step, config.batch_size)
         saved = reported = time.monotonic()
         losses: list[jax.Array] = []
-        while step < config.num_steps and time.monotonic() - started < max_seconds:
+        while step < config.num_steps and time.monotonic() - started < max_seconds and stopping.requested() is None:
             crops = next_batch.result()
             next_batch = background.submit(photographs.batch, config.seed, step + 1, config.batch_size)
             state, loss = train_step(state, crops, learning_rate(step, config))
+            if step == first:
+                _ = stack.enter_context(stopping.patience(_PATIENCE))  # from here on there is something to save
             step += 1
             losses.append(loss)
             if step % report_every == 0 or step == config.num_steps:
@@ -264,18 +268,18 @@ def train(
                     raise FloatingPointError(f"the loss is {mean} at step {step}; lower learning_rate and resume")
                 now = time.monotonic()
                 progress = Progress(step, mean, len(losses) * config.batch_size / (now - reported), now - started)
-                log.write(json.dumps(progress._asdict()) + "\n")
-                log.flush()
+                log.write(progress._asdict())
                 if report is not None:
                     report(progress)
                 losses, reported = [], now
             if time.monotonic() - saved > checkpoint_seconds:
                 _require_finite(state, step)
-                manager.save(step, args=ocp.args.StandardSave(state))
+                runs.save(manager, step, state)
                 saved = time.monotonic()
         _require_finite(state, step)
         if step > first and manager.latest_step() != step:
-            manager.save(step, args=ocp.args.StandardSave(state))
+            runs.save(manager, step, state)
+        stopping.check()
     return NetworkPrior(state.ema, config=config.network, parametrization=config.parametrization)
 
 
@@ -292,25 +296,3 @@ def _require_finite(state: TrainState, step: int) -> None:
 def _is_finite(state: TrainState) -> jax.Array:
     arrays = [a for a in jax.tree.leaves(state) if jnp.issubdtype(a.dtype, jnp.floating)]
     return jnp.stack([jnp.isfinite(a).all() for a in arrays]).all()
-
-
-def _identity(network: UNetConfig, parametrization: str) -> tuple[UNetConfig, str]:
-    """What may not change within a run; dtype and rematerialisation may."""
-    return dataclasses.replace(network, dtype="float32", remat=False), parametrization
-
-
-def _claim(run: pathlib.Path, config: TrainingConfig) -> None:
-    """Create the run's folder, or check that it belongs to the same network."""
-    file = run / "network.json"
-    if file.exists():
-        stored = json.loads(file.read_text())
-        # Through the class: a run of an earlier release lacks the options that came later, and has nulls for defaults.
-        fields = {name: value for name, value in stored["network"].items() if value is not None}
-        earlier = _identity(UNetConfig(**fields), stored["parametrization"])
-        if earlier != _identity(config.network, config.parametrization):
-            raise ValueError(f"{run} holds a run of another network ({file.name} differs); choose another folder")
-        return
-    run.mkdir(parents=True, exist_ok=True)
-    network, parametrization = _identity(config.network, config.parametrization)
-    described = {"network": dataclasses.asdict(network), "parametrization": parametrization}
-    file.write_text(json.dumps(described, indent=2) + "\n")

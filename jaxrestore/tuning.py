@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrestore import _checks, evaluation, metrics
+from jaxrestore import _checks, evaluation, memory, methods, metrics, stopping
 from jaxrestore.degradation import Degradation
 from jaxrestore.evaluation import Scores
 from jaxrestore.priors._base import Prior
@@ -49,7 +49,7 @@ def tune(
     fixed: Mapping[str, Any] | None = None,
     wrap: Callable[[Sampler], Sampler] = lambda sampler: sampler,
     metric: str = "lpips",
-    batch_size: int = 8,
+    batch_size: int | None = None,
     report: Callable[[int, int], Any] | None = None,
 ) -> list[Trial]:
     """Degrade and restore pictures with every combination of some settings.
@@ -66,7 +66,8 @@ def tune(
       fixed: The other settings.
       wrap: Applied to each sampler, e.g. `lambda sampler: jaxrestore.mean_of(sampler, 2)`.
       metric: What orders the result: "lpips" (variant "alex", smaller is better), "psnr" or "ssim".
-      batch_size: Restorations on the device at a time, over pictures and settings alike.
+      batch_size: Restorations on the device at a time, over pictures and settings alike; None takes 4 on processors and
+        16 elsewhere.
       report: Called with the number of finished restorations and of all, after each batch.
 
     Returns:
@@ -76,6 +77,7 @@ def tune(
       ValueError: If the grid is empty, names no setting of the factory, or a setting is out of range.
     """
     _checks.one_of("metric", metric, METRICS)
+    batch_size = memory.usual_batch(jax.devices()[0]) if batch_size is None else batch_size
     _checks.at_least("batch_size", batch_size, 1)
     known = set(inspect.signature(factory).parameters)
     unknown = (set(grid) | set(fixed or {})) - known
@@ -100,6 +102,7 @@ def tune(
         scores = np.zeros((len(values), len(truths), len(Scores._fields)))
         size = min(batch_size, len(jobs))
         for start in range(0, len(jobs), size):
+            stopping.check()
             job = jobs[start : start + size]
             filled = np.concatenate([job, np.repeat(job[-1:], size - len(job), 0)])
             results = program(
@@ -152,11 +155,11 @@ def load_settings(path: str | os.PathLike[str], task: str, method: str) -> dict[
     """Read settings for a task and method.
 
     Raises:
-      ValueError: If the file cannot be read, or holds settings for something else.
+      ValueError: If the file cannot be read, holds settings for something else, or such as the method cannot take.
     """
     try:
         content = json.loads(pathlib.Path(path).read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"settings {path} cannot be read ({error})") from error
     if not isinstance(content, dict) or content.get("kind") != _KIND:
         raise ValueError(f"{path} holds no settings; expected a file written by `jaxrestore tune`")
@@ -166,4 +169,13 @@ def load_settings(path: str | os.PathLike[str], task: str, method: str) -> dict[
         raise ValueError(
             f"{path} holds settings of {content['method']} for {content['task']}, expected those of {method} for {task}"
         )
-    return content["settings"]
+    settings = content["settings"]
+    try:
+        if not all(v is None or isinstance(v, bool | int | float | str) for v in settings.values()):
+            raise ValueError("a value is neither a number nor a name")
+        _ = methods.get(method).build(**settings)  # which looks at every value
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(
+            f"{path} holds no settings of {method} ({error}); write it again with `jaxrestore tune`, or mend that value"
+        ) from error
+    return settings

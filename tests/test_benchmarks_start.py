@@ -79,6 +79,7 @@ LONGER = {
     "conversion": "ffhq256",
     "fid": "FOLDER FOLDER --weights RESULTS/inception --batch-size 2 --out RESULTS/fid-test.json",
     "first_step": "--repeats 1",
+    "trials": "--count 2",
 }
 
 

@@ -1,5 +1,7 @@
 """`jaxrestore restore`: files in, files out, one picture at a time."""
 
+import re
+
 import numpy as np
 import pytest
 from cli_words import PHOTO, fast, with_settings
@@ -7,6 +9,7 @@ from conftest import isotropic
 
 import jaxrestore as jr
 from jaxrestore import images
+from jaxrestore.cli import _stored
 from jaxrestore.cli.restore import _tiled
 
 pytest_plugins = ["cli_fixtures"]
@@ -122,3 +125,120 @@ def test_a_picture_that_diverges_is_named_and_the_others_are_written(run, tmp_pa
     assert "b.npy: posterior sample 0 at step " in second
     assert "posterior sample 1 at step " in second
     assert second.endswith("it has no result")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five pictures, the third of another shape."""
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        images.save(tmp_path / "in" / f"{i}.png", rng.uniform(-1, 1, (8, 12 if i == 2 else 8, 3)).astype(np.float32))
+    return tmp_path / "in"
+
+
+def pixels(folder):
+    return {path.name: images.load(path) for path in images.find(folder)}
+
+
+def test_shares_and_remainders_give_the_whole_to_the_last_bit(run, tmp_path, prior, folder):
+    """Of four pictures of one shape two are done at a time: no share, and no rest, has as many."""
+    words = ["restore", "in", "--task", "denoising", "--batch-size", 3, *fast(prior)]
+    assert run(*words, "-o", "alone")[0] == 0
+    alone = pixels("alone")
+    assert run(*words, "-o", "shared", "--share", "1/2")[0] == 0
+    assert sorted(pixels("shared")) == ["1.png", "3.png"]
+    assert run(*words, "-o", "shared", "--share", "0/2")[0] == 0
+    (tmp_path / "shared" / "4.png").unlink()
+    code, out, _ = run(*words, "-o", "shared", "--skip-existing")
+    assert (code, out.count("residual")) == (0, 1)
+    shared = pixels("shared")
+    assert sorted(shared) == sorted(alone)
+    for name, x in alone.items():
+        np.testing.assert_array_equal(shared[name], x)
+
+
+def test_what_another_process_writes_meanwhile_is_left_alone(run, tmp_path, prior, folder, monkeypatch):
+    from jaxrestore.cli import restore as module
+
+    def save_and_meet(job, *arguments):
+        line = save(job, *arguments)
+        if job.index == 0:  # the other process is faster by the next batch, and by a picture of it
+            for name in ("1.png", "4.png"):
+                (tmp_path / "out" / name).write_bytes(b"another's")
+        return line
+
+    save = module._save
+    monkeypatch.setattr(module, "_save", save_and_meet)
+    words = ["restore", "in", "-o", "out", "--task", "denoising", "--batch-size", 2, "--skip-existing", *fast(prior)]
+    code, out, _ = run(*words)
+    assert code == 0
+    assert [line.split("  ")[0] for line in out.splitlines()] == [
+        "out/0.png", "out/1.png is there now", "out/3.png", "out/2.png",
+    ]  # fmt: skip
+    assert (tmp_path / "out" / "1.png").read_bytes() == (tmp_path / "out" / "4.png").read_bytes() == b"another's"
+
+
+def test_an_estimate_says_what_the_run_would_cost_and_writes_nothing(run, tmp_path, prior, folder):
+    code, out, _ = run(
+        "restore",
+        "in",
+        "-o",
+        "out",
+        "--task",
+        "denoising",
+        "--estimate",
+        "--samples",
+        2,
+        "--batch-size",
+        3,
+        *fast(prior),
+    )
+    assert code == 0
+    first, cost, memory, times, second, *_ = out.splitlines()
+    assert (first, second) == ("4 pictures of 8x8, 2 samples each", "1 pictures of 12x8, 2 samples each")
+    assert re.fullmatch(r"  a picture: \d+ network evaluations and \d+ gradients, \S+ [MG]FLOP", cost)
+    assert re.fullmatch(r"  3 at a time: \S+ [MG]iB of memory a picture, \S+ [MG]iB in all.*", memory)
+    assert re.search(r"a step of 3 takes \S+ s; \d+ steps to come take about \S+ seconds$", times)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_never_held_as_a_whole(folder):
+    read = []
+
+    def one(path):
+        read.append(path.name)
+        picture = images.read(path)
+        return picture.on_white(), picture
+
+    stack = _stored.Measurements([folder / f"{i}.png" for i in (0, 1, 3)], (8, 8, 3), one)
+    assert (stack.shape, len(stack), read) == ((3, 8, 8, 3), 3, [])
+    np.testing.assert_array_equal(stack[1], images.load(folder / "1.png"))
+    assert read == ["1.png"]
+    like = stack.take_like(1)
+    assert like.pixels.size == 0
+    assert (like.depth, like.mode) == (8, "colour")
+    with pytest.raises(KeyError):
+        stack.take_like(1)
+    images.save(folder / "0.png", np.zeros((9, 9, 3), np.float32), overwrite=True)
+    with pytest.raises(ValueError, match=r"0\.png has changed"):
+        stack[0]
+
+
+def test_pictures_of_one_shape_are_counted_by_their_headers(folder):
+    paths = images.find(folder)
+    assert [_stored.count_of_shape(paths, path) for path in paths] == [4, 4, 1, 4, 4]
+    (folder / "5.png").write_bytes(b"no picture")
+    assert _stored.count_of_shape(images.find(folder), paths[0]) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--share", "2/2"), "'2/2' names no share; expected 'auto', or I/N with I below N"),
+        (("--share", "0/2", "--distributed", "auto"), "--share and --distributed both say which share"),
+    ],
+)
+def test_shares_that_there_are_not_are_refused(run, prior, folder, words, message):
+    code, _, err = run("restore", "in", "-o", "out", "--task", "denoising", *fast(prior), *words)
+    assert code != 0
+    assert message in err

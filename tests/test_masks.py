@@ -126,7 +126,7 @@ def test_even_kernels_are_refused_with_the_mend(tmp_path, shape, mend):
     [
         (np.zeros((3, 3)), "is all black"),
         (-np.ones((3, 3)), "sums to -9"),
-        (np.full((3, 3), np.nan), "sums to nan"),
+        (np.full((3, 3), np.nan), "values that are not finite"),
         (np.ones(3), r"of shape \(3,\), expected numbers \(height, width\)"),
         (np.ones((3, 3, 3)), r"of shape \(3, 3, 3\)"),
         (np.array([["a"]]), "expected numbers"),

@@ -64,6 +64,23 @@ def test_a_process_that_does_not_exist_is_refused(where):
         parallel.join(where)
 
 
+def test_launchers_say_which_share_is_meant(monkeypatch):
+    for process, count in parallel._LAUNCHERS:
+        monkeypatch.delenv(process, raising=False)
+        monkeypatch.delenv(count, raising=False)
+    with pytest.raises(ValueError, match="none of SLURM_PROCID, .* write I/N"):
+        parallel.place("auto")
+    monkeypatch.setenv("SLURM_PROCID", "2")
+    monkeypatch.setenv("SLURM_NTASKS", "5")
+    assert parallel.place("auto") == (2, 5)
+
+
+@pytest.mark.parametrize("where", ["2/2", "here", "1", "-1/2", "0/2@localhost:1"])
+def test_a_share_that_does_not_exist_is_refused(where):
+    with pytest.raises(ValueError, match="names no share"):
+        parallel.place(where)
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxrestore import images
+from jaxrestore.storage import arrays
 from jaxrestore.storage.files import write_whole
 from jaxrestore.tasks import TaskDefinition
 
@@ -101,13 +102,15 @@ def read_measurement(path: pathlib.Path, definition: TaskDefinition) -> tuple[np
 
 
 def _read_array(path: pathlib.Path) -> np.ndarray:
-    try:
-        y = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as an array ({error})") from error
-    if y.ndim != 3 or y.dtype.kind not in "fiu":
-        raise ValueError(f"{path} holds {y.dtype} of shape {y.shape}, expected numbers (height, width, channels)")
-    return y.astype(np.float32)
+    """(height, width, channels), float32."""
+    y = arrays.read(path, ndim=3)
+    with np.errstate(over="ignore"):
+        single = y.astype(np.float32)
+    if not np.isfinite(single).all():
+        raise ValueError(
+            f"{path} has values that are not finite in float32 (up to {np.abs(y).max():g}); scale them down"
+        )
+    return single
 
 
 def save_result(path: pathlib.Path, image: np.ndarray, like: images.Picture | None, force: bool) -> None:

@@ -10,7 +10,7 @@ from jaxrestore import methods, tuning
 from jaxrestore.cli import _prior
 from jaxrestore.cli._options import decorated, gathered_into, label_option, prior_option, quiet_option
 from jaxrestore.cli._values import annotations, parse_values
-from jaxrestore.methods import METHODS, Method
+from jaxrestore.methods import METHODS, Evaluations, Method
 from jaxrestore.priors import Prior, SelfEnsemble, bundled_priors
 from jaxrestore.settings import SETTINGS
 from jaxrestore.tasks import Task
@@ -27,7 +27,7 @@ class MethodChoice:
     settings: str | None
     overrides: tuple[str, ...]
     samples: int
-    batch_size: int
+    batch_size: int | None
     quiet: bool
 
     @property
@@ -69,8 +69,14 @@ class MethodChoice:
 
         Those of all its posterior samples are meant, and of all the mirror images that the prior is asked for.
         """
-        cost = self.method.evaluations(settings).times(self.samples * self.self_ensemble)
-        return {"settings": self.method.complete(settings), "evaluations_per_picture": cost._asdict()}
+        return {
+            "settings": self.method.complete(settings),
+            "evaluations_per_picture": self.cost(settings)._asdict(),
+        }
+
+    def cost(self, settings: Mapping[str, Any]) -> Evaluations:
+        """Network evaluations for one picture: of all its samples, and of all mirror images."""
+        return self.method.evaluations(settings).times(self.samples * self.self_ensemble)
 
     @property
     def advice(self) -> str:
@@ -128,9 +134,9 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--batch-size",
-            default=4,
             type=click.IntRange(1),
-            help="Restore so many pictures of one size together; memory grows with it.",
+            help="Restore so many pictures of one size together; memory grows with it.  [default: 4, 16 on GPUs and "
+            "TPUs, or what fits into memory]",
         ),
         quiet_option,
     )

@@ -2,26 +2,33 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
 import jax
 import numpy as np
 
-from jaxrestore import images, parallel
-from jaxrestore.cli import _failures, _files, _prior
+from jaxrestore import estimates, images, parallel, stopping
+from jaxrestore.cli import _estimates, _failures, _files, _prior, _stored
 from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._options import PATH, force_option, out_option
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors import Prior, TiledPrior
-from jaxrestore.restore import Divergence, Sample, best_samples, each_sample, moments
+from jaxrestore.restore import Divergence, Moments, Sample, StreamOptions, best_samples, each_sample, moments
 from jaxrestore.samplers import Sampler
 from jaxrestore.streaming import restore_batches
 
 _TILE, _LARGEST_WHOLE = 256, 512  # pixels; networks know the sizes they were trained at, and memory is bounded
+
+
+_SAVING = 20.0  # seconds that a signal leaves for writing what is restored already
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 class Job(NamedTuple):
@@ -30,8 +37,7 @@ class Job(NamedTuple):
     source: pathlib.Path
     target: pathlib.Path
     index: int  # its place in the folder, whatever is skipped: it chooses the key
-    y: np.ndarray  # (H, W, C), the measurement
-    like: images.Picture | None  # what the result keeps of its file: depth, transparency, ...; None for arrays
+    shape: tuple[int, ...]  # (H, W, C) of the measurement
 
 
 @click.command("restore")
@@ -61,9 +67,19 @@ class Job(NamedTuple):
 @click.option(
     "--distributed",
     metavar="WHERE",
-    help="Restore this process's share of a folder: auto, or I/N@HOST:PORT for process I of N.",
+    help="Join the other processes of a cluster first, and restore this one's share: auto, or I/N@HOST:PORT. Needed "
+    "where devices are only had together, such as the hosts of a TPU; else --share is enough.",
+)
+@click.option(
+    "--share",
+    metavar="I/N",
+    help="Restore this process's share of a folder, I from 0 to N - 1, or auto under SLURM and MPI. Shares know "
+    "nothing of each other: one that fails stops nobody, and with --skip-existing another takes its place.",
 )
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose result exists: goes on after a stop.")
+@click.option(
+    "--estimate", is_flag=True, help="Compile, do one step, say what the run would cost in memory and time, and stop."
+)
 def command(
     source: pathlib.Path,
     out: pathlib.Path,
@@ -74,61 +90,92 @@ def command(
     force: bool,
     tile: int | None,
     distributed: str | None,
+    share: str | None,
     skip_existing: bool,
+    estimate: bool,
 ) -> None:
     """Restore the degraded picture SOURCE, or all pictures of a folder.
 
     Every file is written as soon as its batch is done. PNG, JPEG, WebP and TIFF, any size; amplitudes for phase
     retrieval as .npy. Results keep what their format can of SOURCE: 16 bits, grey, transparency (inpainting fills it
     in), resolution and texts; colours are sRGB. A picture that diverges does not keep the others from being restored:
-    it is named at the end. Several devices share each batch; for several processes see --distributed.
+    it is named at the end. Several devices share each batch; several processes take --share of a folder. Pictures are
+    read when it is their turn, and the batch size follows from the memory that is free.
 
     \b
     jaxrestore restore small.png -o large.png --task super_resolution --option factor=4
     jaxrestore restore holes.png -o whole.png --task inpainting_random --mask mask.png
     """  # noqa: D301
+    if distributed and share:
+        raise click.UsageError("--share and --distributed both say which share is meant; give one of them")
     if distributed:
         parallel.join(distributed)
+    place = parallel.place(share) if share else (None, None)
     if save_std and method_choice.samples < 2:
         raise click.UsageError("--save-std needs --samples of at least 2")
     paths = _files.inputs(source, (*images.SUFFIXES, ".npy"))
     targets = _files.outputs(paths, source, out)
     for target in targets:
         _files.check_suffix(target)
-    indices = [i for i in parallel.share(range(len(paths))) if not (skip_existing and targets[i].exists())]
+    indices = [i for i in parallel.share(range(len(paths)), *place) if not (skip_existing and targets[i].exists())]
     written = [targets[i] for i in indices]
-    _files.refuse_existing([*written, *(f for t in written if save_std for f in _std_files(t))], force)
+    _files.refuse_existing(
+        [] if estimate else [*written, *(f for t in written if save_std for f in _std_files(t))], force
+    )
     options = task_choice.read_options()
     prior, channels = method_choice.load_prior(dtype=dtype)
-    jobs = [Job(paths[i], targets[i], i, *_read(paths[i], channels, task_choice, options)) for i in indices]
+
+    def read(path: pathlib.Path, say: Callable[[str], Any]) -> tuple[np.ndarray, images.Picture | None]:
+        return _read(path, channels, task_choice, options, say)
+
+    # Every picture is looked at before the first is restored, and read again when its batch's turn comes.
+    jobs = [Job(paths[i], targets[i], i, read(paths[i], _say)[0].shape) for i in indices]
 
     # All tasks and samplers are made, and so all options checked, before the first picture is restored.
     plans = [_plan(group, task_choice, method_choice, options) for group in _groups(jobs)]
     failed: list[_failures.FailedSample] = []
     restored: set[pathlib.Path] = set()
     for group, degradation, sampler in plans:
-        divergences: list[Divergence] = []
-        batches = restore_batches(
-            sampler,
-            _tiled(prior, tile, degradation.image_shape),
-            degradation,
-            np.stack([job.y for job in group]),
-            key=key_for("sampler", task_choice.seed),
-            batch_size=method_choice.batch_size,
-            num_samples=method_choice.samples,
-            indices=[job.index for job in group],
-            mesh=parallel.local_mesh(),
-            progress=not method_choice.quiet and jax.process_index() == 0,
+        stack = _stored.Measurements(
+            [job.source for job in group],
+            group[0].shape,
+            lambda path: read(path, lambda _: None),
         )
-        for image, line in _save_results(each_sample(batches, divergences), group, save_std, force):
-            restored.add(group[image].source)
-            click.echo(line)
+        arguments = (sampler, _tiled(prior, tile, degradation.image_shape), degradation, stack)
+        batching: StreamOptions = {
+            "batch_size": method_choice.batch_size,
+            "num_samples": method_choice.samples,
+            "indices": [job.index for job in group],
+            "collection": _stored.count_of_shape(paths, group[0].source),
+            "mesh": parallel.local_mesh(),
+        }
+        key = key_for("sampler", task_choice.seed)
+        if estimate:
+            task = task_choice.build(degradation.image_shape, options)
+            cost = method_choice.cost(method_choice.settings_for(task))
+            found = estimates.estimate(*arguments, key=key, **batching)
+            click.echo("\n".join(_estimates.lines(len(group), degradation.image_shape, cost, found)))
+            continue
+        divergences: list[Divergence] = []
+
+        def is_wanted(row: int, group: Sequence[Job] = group) -> bool:
+            """Whether nobody else has restored it meanwhile."""
+            return not (skip_existing and group[row].target.exists())
+
+        batching["wanted"] = is_wanted
+        batching["progress"] = not method_choice.quiet and jax.process_index() == 0
+        samples = each_sample(restore_batches(*arguments, key=key, **batching), divergences)
+        for result in moments(samples) if save_std else best_samples(samples):
+            job, like = group[result.image], stack.take_like(result.image)
+            restored.add(job.source)
+            with stopping.patience(_SAVING):
+                click.echo(_save(job, like, result, force) if is_wanted(result.image) else f"{job.target} is there now")
         failed += _failures.failed_samples(divergences, [job.source for job in group])
     _failures.raise_failed(failed, restored, len(jobs), method_choice.advice)
 
 
 def _read(
-    path: pathlib.Path, channels: int, task_choice: TaskChoice, options: Mapping[str, Any]
+    path: pathlib.Path, channels: int, task_choice: TaskChoice, options: Mapping[str, Any], say: Callable[[str], Any]
 ) -> tuple[np.ndarray, images.Picture | None]:
     """A measurement, without the border that the task cannot treat, and what its result is to be kept like."""
     definition = task_choice.definition
@@ -143,20 +190,23 @@ def _read(
         y = _files.crop(y, multiple, path)
         if like is not None and like.alpha is not None:
             like = dataclasses.replace(like, alpha=_files.crop(like.alpha, multiple, path))
-        click.echo(f"{path} is cut to {y.shape[0]}x{y.shape[1]}: sides must be multiples of {multiple}", err=True)
+        say(f"{path} is cut to {y.shape[0]}x{y.shape[1]}: sides must be multiples of {multiple}")
     return y, like
 
 
 def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
     """Jobs whose measurements are of one shape: they are restored together."""
-    return [[jobs[i] for i in members] for members in _files.indices_by_shape([job.y for job in jobs]).values()]
+    groups: dict[tuple[int, ...], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.shape, []).append(job)
+    return list(groups.values())
 
 
 def _plan(
     group: list[Job], task_choice: TaskChoice, method_choice: MethodChoice, options: Mapping[str, Any]
 ) -> tuple[list[Job], Degradation, Sampler]:
     """A group of jobs with what made their measurements, and what restores them."""
-    task = task_choice.build(task_choice.definition.image_shape(group[0].y.shape, options), options)
+    task = task_choice.build(task_choice.definition.image_shape(group[0].shape, options), options)
     return group, task.degradation, method_choice.method.build(**method_choice.settings_for(task))
 
 
@@ -167,30 +217,24 @@ def _tiled(prior: Prior, tile: int | None, shape: Sequence[int]) -> Prior:
     return TiledPrior(prior, tile=tile, overlap=tile // 4) if tile else prior
 
 
-def _save_results(
-    samples: Iterator[Sample], group: Sequence[Job], save_std: bool, force: bool
-) -> Iterator[tuple[int, str]]:
-    """Write each result of a group as soon as it is there; its place in the group, and a line that says so."""
-    if save_std:
-        for image, mean, std in moments(samples):
-            yield image, _save_moments(group[image], mean, std, force)
-    else:
-        for best in best_samples(samples):
-            job = group[best.image]
-            _files.save_result(job.target, best.x, job.like, force)
-            yield best.image, f"{job.target}  residual {best.residual:.3f}"
+def _save(job: Job, like: images.Picture | None, result: Sample | Moments, force: bool) -> str:
+    """Write a result; a line that says so."""
+    if isinstance(result, Moments):
+        return _save_moments(job, like, result.mean, result.std, force)
+    _files.save_result(job.target, result.x, like, force)
+    return f"{job.target}  residual {result.residual:.3f}"
 
 
 def _std_files(target: pathlib.Path) -> list[pathlib.Path]:
     return [target.with_name(f"{target.stem}.std{suffix}") for suffix in (".png", ".npy")]
 
 
-def _save_moments(job: Job, mean: np.ndarray, std: np.ndarray, force: bool) -> str:
+def _save_moments(job: Job, like: images.Picture | None, mean: np.ndarray, std: np.ndarray, force: bool) -> str:
     """The mean as the result; beside it the spread, as an array and as a picture, white where it is largest."""
     picture, array = _std_files(job.target)
     white = max(float(np.percentile(std, 99)), 1e-6)
     images.save(picture, 2.0 * std / white - 1.0, overwrite=force)
     _files.save_array(array, std)
-    _files.save_result(job.target, mean, job.like, force)
+    _files.save_result(job.target, mean, like, force)
     spread = float(np.sqrt(np.mean(std**2)))
     return f"{job.target}  standard deviation {spread:.4f}, white in {picture.name} is {white:.4f}"

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
-from jaxrestore import training
+from jaxrestore import runs, training
 from jaxrestore.cli import _files
 from jaxrestore.cli._options import PATH, force_option
 from jaxrestore.cli._reports import print_table
 from jaxrestore.cli._values import annotations, parse_values
 from jaxrestore.priors import UNetConfig, load_prior, save_prior
 from jaxrestore.priors.checkpoint import cast_params
+from jaxrestore.storage.weights import read_header
 from jaxrestore.training import TrainingConfig
 
 Config = TypeVar("Config", TrainingConfig, UNetConfig)
@@ -69,13 +70,14 @@ def command(
 ) -> None:
     """Train a prior on the photographs of a folder.
 
-    Killed or out of time, the same command goes on from the last checkpoint. The prior is written at every stop;
-    settings and defaults: `jaxrestore.training.TrainingConfig` and `jaxrestore.priors.UNetConfig`.
+    Stopped by Ctrl-C, SIGTERM or its time, it saves a checkpoint, from which the same command goes on; after a kill,
+    from the last one. The prior is written at the end and when the time is up, in place of an earlier one of the same
+    run; settings and defaults: `jaxrestore.training.TrainingConfig` and `jaxrestore.priors.UNetConfig`.
 
     \b
     jaxrestore train --data photos/ --run runs/photo --out priors/photo --minutes 10
     """  # noqa: D301
-    _files.refuse_existing([out], force)
+    _files.refuse_existing([out], force or _is_of(out, run))
     config = training.TrainingConfig()
     network = _changed(config.network, network_overrides)
     config = _changed(dataclasses.replace(config, network=network), overrides)
@@ -97,8 +99,16 @@ def command(
     if validation is not None:
         info["validation_rmse"] = training.validate(prior, validation)
         print_table("Validation", ("sigma", "denoising RMSE"), info["validation_rmse"].items())
-    save_prior(out, prior, info=json.loads(json.dumps(info)), overwrite=force)
+    info["run"] = runs.run_id(run)
+    save_prior(out, prior, info=json.loads(json.dumps(info)), overwrite=force or _is_of(out, run))
     click.echo(f"{out}  {sum(a.size for a in prior.params.values()) / 1e6:.2f} M parameters")
+
+
+def _is_of(out: pathlib.Path, run: pathlib.Path) -> bool:
+    """Whether a folder is a prior that this run has written: its later one may take its place."""
+    if not (out / "prior.json").exists() or (identity := runs.run_id(run)) is None:
+        return False
+    return read_header(out, "prior", {"info"})["info"].get("run") == identity
 
 
 def _changed(config: Config, pairs: Sequence[str]) -> Config:

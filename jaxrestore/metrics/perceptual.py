@@ -96,7 +96,9 @@ def load_lpips(path: str | os.PathLike[str] | None = None) -> LPIPSParams:
                 return {name: jnp.asarray(stored[name], jnp.float32) for name in stored.files}
         folder = pathlib.Path(path).absolute()
         header = weights.read_header(folder, "lpips", {"network"})
-        return weights.read_params(folder, header, lpips_shapes(header["network"]))
+        with weights.understanding(folder, "lpips"):
+            shapes = lpips_shapes(header["network"])
+        return weights.read_params(folder, header, shapes)
 
 
 def save_lpips(

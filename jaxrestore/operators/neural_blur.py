@@ -199,4 +199,6 @@ def load_nonlinear_blur(path: str | os.PathLike[str]) -> BlurParams:
     """
     path = pathlib.Path(path).absolute()
     header = weights.read_header(path, "blur", {"config"})
-    return weights.read_params(path, header, blur_shapes(**header["config"]))
+    with weights.understanding(path, "blur"):
+        shapes = blur_shapes(**header["config"])
+    return weights.read_params(path, header, shapes)

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxrestore.pictures.picture import LARGEST, ImageError, Picture
 from jaxrestore.pictures.reading import read
+from jaxrestore.storage import arrays
 
 _DRAWN = 0.9  # share of black and white pixels that makes a picture with transparency a drawn mask
 _SOFT = 0.05  # share of pixels between a quarter and three quarters of white that is worth a word
@@ -103,16 +104,12 @@ def _brightness(picture: Picture) -> np.ndarray:
 def _array(path: pathlib.Path) -> np.ndarray:
     """(K, K'), float64, from an array of numbers with two axes longer than 1."""
     try:
-        weights = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise ImageError(f"{path} does not exist") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise ImageError(f"{path} cannot be read as an array ({error})") from error
-    if not isinstance(weights, np.ndarray):
-        raise ImageError(f"{path} holds several arrays, expected one; write it with numpy.save")
+        weights = arrays.read(path, kinds="fiub")
+    except arrays.ArrayError as error:
+        raise ImageError(str(error)) from error
     if weights.ndim == 3 and weights.shape[2] == 1:
         weights = weights[..., 0]
-    if weights.ndim != 2 or weights.dtype.kind not in "fiub" or not weights.size:
+    if weights.ndim != 2:
         raise ImageError(f"{path} holds {weights.dtype} of shape {weights.shape}, expected numbers (height, width)")
     return weights.astype(np.float64)
 

@@ -12,6 +12,7 @@ from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import NetworkPrior, Params, abstract_params
 from jaxrestore.storage import weights
 
+_ARRAYS_OF_A_BLOCK = 10  # at least: two norms, two convolutions and the embedding, of two arrays each
 BUNDLED = pathlib.Path(__file__).parent / "bundled"
 _HOSTED = ("hf:", "guided-diffusion:")  # beginnings of names of priors that others host
 
@@ -87,15 +88,19 @@ def load_prior(
         known = ", ".join(bundled_priors()) or "none"
         raise PriorError(f"{path} holds no prior (no prior.json); bundled priors: {known}")
     header = weights.read_header(path, "prior", {"config", "parametrization"}, PriorError)
-    config = UNetConfig(**header["config"])
-    params = weights.read_params(path, header, abstract_params(config), PriorError)
+    stored = weights.stored_shapes(path, PriorError)
+    forms = {
+        "parametrization": header["parametrization"],
+        "noise_schedule": header.get("noise_schedule", "linear"),  # folders of the first release lack it
+    }
+    with weights.understanding(path, "prior", PriorError):
+        _check_size(header["config"], len(stored))
+        config = UNetConfig(**header["config"])
+        shapes = abstract_params(config)
+        _ = NetworkPrior({}, config=config, **forms)
+    params = weights.read_params(path, header, shapes, PriorError)
     config = dataclasses.replace(config, dtype=dtype or config.dtype, remat=remat)
-    prior = NetworkPrior(
-        params,
-        config=config,
-        parametrization=header["parametrization"],
-        noise_schedule=header.get("noise_schedule", "linear"),  # folders of the first release lack it
-    )
+    prior = NetworkPrior(params, config=config, **forms)
     return prior if label is None else prior.for_class(label)
 
 
@@ -113,6 +118,17 @@ def _folder(name: str | os.PathLike[str]) -> pathlib.Path:
         return by_name.cached_prior(name)
     except ConversionError as error:
         raise PriorError(str(error)) from error
+
+
+def _check_size(config: dict[str, Any], stored: int) -> None:
+    """Raise if a configuration has far more layers than there are arrays: to make its shapes would take forever."""
+    levels, blocks = len(config["channel_mult"]), config["num_res_blocks"]
+    described = levels * (2 * blocks + 1) + 2
+    if described * _ARRAYS_OF_A_BLOCK > stored:
+        raise ValueError(
+            f"channel_mult has {levels} entries and num_res_blocks is {blocks}, which makes {described} residual "
+            f"blocks, more than the {stored} arrays beside it are enough for"
+        )
 
 
 def cast_params(params: Params, dtype: jax.typing.DTypeLike) -> Params:

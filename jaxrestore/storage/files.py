@@ -7,6 +7,8 @@ import pathlib
 import tempfile
 from collections.abc import Iterator
 
+from jaxrestore.storage import temporary
+
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # error numbers of a disk that is full, for all or for this user
 
 
@@ -14,17 +16,22 @@ NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # error numbers of a disk t
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A temporary file beside `path`, of the same suffix, that takes its place when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = pathlib.Path(name)
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's files are private; what a user asked for is an ordinary file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+    def make() -> str:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        return name
+
+    with temporary.owned(make) as written:
+        try:
+            yield written
+            umask = os.umask(0)
+            os.umask(umask)
+            with temporary.undivided():
+                written.chmod(0o666 & ~umask)  # mkstemp's files are private; what a user asked for is an ordinary file
+                written.replace(path)
+        finally:
+            written.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -55,7 +62,7 @@ def write_whole(path: pathlib.Path, data: bytes) -> None:
       OSError: If there is no room; the message names the file and the room that it needs.
     """
     try:
-        with replacing(path) as temporary, open(temporary, "wb") as file:
+        with replacing(path) as written, open(written, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())  # some file systems tell here only that there is no room
