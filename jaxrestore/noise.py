@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
+from jaxrestore._numerics import like
 from jaxrestore._pytree import pytree
 
 
@@ -30,7 +31,7 @@ class GaussianNoise:
     std: jax.typing.ArrayLike  # on the [-1, 1] scale: twice what it is on [0, 1]; not negative
 
     def __call__(self, key: jax.Array, y: jax.Array) -> jax.Array:
-        return y + self.std * jax.random.normal(key, y.shape, y.dtype)
+        return y + like(y, self.std) * jax.random.normal(key, y.shape, y.dtype)
 
 
 @pytree
@@ -43,6 +44,6 @@ class PoissonNoise:
     rate: jax.typing.ArrayLike  # photons for each of 255 grey levels; positive, smaller is noisier
 
     def __call__(self, key: jax.Array, y: jax.Array) -> jax.Array:
-        photons = 255.0 * jnp.asarray(self.rate, y.dtype)
+        photons = 255.0 * like(y, self.rate)
         counts = jax.random.poisson(key, jnp.clip((y + 1.0) / 2.0, 0.0) * photons)
         return jnp.clip(2.0 * counts.astype(y.dtype) / photons - 1.0, -1.0, 1.0)

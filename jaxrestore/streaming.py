@@ -13,7 +13,7 @@ from jaxrestore import _checks, parallel
 from jaxrestore._progress import step_bar
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
-from jaxrestore.samplers._base import Sampler, batch_axes
+from jaxrestore.samplers._base import Sampler, batch_axes, run_dtype
 
 _REPORTS = 50  # pieces of a run between looks at the device: often enough for a bar, too few to slow the loop
 
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     image: np.ndarray  # (B,), int, index of the image each sample belongs to
     sample: np.ndarray  # (B,), int, which of its samples
     last: np.ndarray  # (B,), bool, whether it is the last of its image
-    x: np.ndarray  # (B, H, W, C), float32
+    x: np.ndarray  # (B, H, W, C), in the dtype of the measurements, at least float32
     residual: np.ndarray  # (B,), ||A(x) - y||_2
     diverged: np.ndarray  # (B,), int, step at which the state stopped being finite; -1 where it stayed so
 
@@ -52,7 +52,7 @@ def restore_batches(
       sampler: From `jaxrestore.spgd` and its kind.
       prior: What images look like.
       degradation: How the measurements were made.
-      ys: (N, *degradation.measurement_shape), float32.
+      ys: (N, *degradation.measurement_shape), float32, or float64 under `jax_enable_x64`.
       key: Source of all random draws.
       batch_size: Samples on the device at a time; memory grows with it.
       num_samples: Posterior samples for each image.
@@ -91,7 +91,7 @@ def restore_batches(
             job = np.array(jobs[start : start + size])
             # The last batch is filled up with its own last job, so that it needs no program of its own.
             filled = np.concatenate([job, np.repeat(job[-1:], size - len(job), 0)])
-            y = jnp.asarray(np.asarray(ys)[filled[:, 0]])
+            y = jnp.asarray(np.asarray(ys)[filled[:, 0]], run_dtype(ys))
             local = _take(degradation, filled[:, 0]) if batched_degradation else degradation
             keys = jax.vmap(lambda i, s: jax.random.fold_in(jax.random.fold_in(key, i), s))(
                 numbers[filled[:, 0]], filled[:, 1]

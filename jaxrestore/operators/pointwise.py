@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase, set_shape
 from jaxrestore.operators.spectral import SVD
@@ -43,16 +44,16 @@ class Colorization(OperatorBase):
         channels = self.image_shape[2]
         _, values, right = np.linalg.svd(np.full((1, channels), 1.0 / channels))
         # The sign of the only left singular vector is put into the right ones: U = 1.
-        basis = jnp.asarray(right * np.sign(right[0, 0]), jnp.float32)
+        basis = right * np.sign(right[0, 0])
 
         def measured(y: jax.Array) -> jax.Array:
             return jnp.pad(y, ((0, 0), (0, 0), (0, channels - 1)))
 
-        def turn(matrix: jax.Array, x: jax.Array) -> jax.Array:
-            return jnp.einsum("dc,hwc->hwd", matrix, x, precision="highest")
+        def turn(matrix: np.ndarray, x: jax.Array) -> jax.Array:
+            return jnp.einsum("dc,hwc->hwd", like(x, matrix), x, precision="highest")
 
-        padded = jnp.pad(jnp.asarray(values, jnp.float32), (0, channels - 1))
-        return SVD(padded, lambda x: turn(basis, x), lambda c: turn(basis.T, c), measured)
+        padded = np.pad(values, (0, channels - 1))
+        return SVD(jnp.asarray(padded), lambda x: turn(basis, x), lambda c: turn(basis.T, c), measured)
 
     def _apply(self, x: jax.Array) -> jax.Array:
         return x.mean(-1, keepdims=True)

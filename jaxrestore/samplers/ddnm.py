@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
-from jaxrestore._numerics import safe_norm
+from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import find_svd, likelihood_score
 from jaxrestore.samplers._base import Sampler
@@ -19,7 +19,7 @@ def null_space_process(
     _checks.within("eta", eta, 0.0, 1.0)
     check_noise_std(noise_std)
 
-    def init(degradation: Degradation) -> tuple[()]:
+    def init(degradation: Degradation, y: jax.Array) -> tuple[()]:
         require("ddnm", "linear", degradation)
         return ()
 
@@ -27,12 +27,12 @@ def null_space_process(
         prediction = prior.predict(x, t, schedule)
         x0, operator = prediction.x0, degradation.operator
         signal, rest = (
-            jnp.sqrt(table_at(schedule.abar_previous, t)),
-            jnp.sqrt(1.0 - table_at(schedule.abar_previous, t)),
+            jnp.sqrt(table_at(schedule.abar_previous, t, x)),
+            jnp.sqrt(1.0 - table_at(schedule.abar_previous, t, x)),
         )
-        std = jnp.asarray(eta * rest)  # deviation of the noise that the step may add
-        noise = jnp.sqrt(noise_variance(degradation, noise_std))
-        if (svd := find_svd(operator)) is not None:
+        std = like(x, eta) * rest  # deviation of the noise that the step may add
+        noise = jnp.sqrt(noise_variance(degradation, noise_std, x.dtype))
+        if (svd := find_svd(operator, x)) is not None:
             inverse, coefficients = svd.inverse(), svd.analyze(x0)
             share, left = _split(std, signal * noise * inverse)
             misfit = jnp.where(svd.nonzero(), inverse * svd.measured(y) - coefficients, 0.0)
@@ -48,7 +48,7 @@ def null_space_process(
             def spread(z: jax.Array) -> jax.Array:
                 return std * z
 
-        mean = signal * corrected + jnp.sqrt(1.0 - jnp.square(eta)) * rest * prediction.eps
+        mean = signal * corrected + jnp.sqrt(1.0 - jnp.square(like(x, eta))) * rest * prediction.eps
         return ReverseStep(mean, spread, x0, prediction.eps, x0 - corrected, safe_norm(y - operator(x0))), memory
 
     return ReverseProcess(schedule, init, step)

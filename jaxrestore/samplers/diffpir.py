@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
-from jaxrestore._numerics import safe_norm
+from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import proximal_step
 from jaxrestore.samplers._base import Sampler
@@ -25,23 +25,23 @@ def proximal_process(
     _checks.within("zeta", zeta, 0.0, 1.0)
     check_noise_std(noise_std)
 
-    def init(degradation: Degradation) -> tuple[()]:
+    def init(degradation: Degradation, y: jax.Array) -> tuple[()]:
         require("diffpir", "linear", degradation)
         return ()
 
     def step(x, t, memory, prior, degradation, y):
         prediction = prior.predict(x, t, schedule)
         x0, operator = prediction.x0, degradation.operator
-        abar, abar_previous = table_at(schedule.abar, t), table_at(schedule.abar_previous, t)
-        variance = jnp.maximum(noise_variance(degradation, noise_std), LEAST_VARIANCE)
-        rho = strength * variance * abar / (1.0 - abar)
+        abar, abar_previous = table_at(schedule.abar, t, x), table_at(schedule.abar_previous, t, x)
+        variance = jnp.maximum(noise_variance(degradation, noise_std, x.dtype), LEAST_VARIANCE)
+        rho = like(x, strength) * variance * abar / (1.0 - abar)
         corrected = proximal_step(operator, y, x0, rho)
         eps = (x - jnp.sqrt(abar) * corrected) / jnp.sqrt(1.0 - abar)
-        rest = jnp.sqrt(1.0 - abar_previous)
-        mean = jnp.sqrt(abar_previous) * corrected + rest * jnp.sqrt(1.0 - zeta) * eps
+        rest, fresh = jnp.sqrt(1.0 - abar_previous), like(x, zeta)
+        mean = jnp.sqrt(abar_previous) * corrected + rest * jnp.sqrt(1.0 - fresh) * eps
 
         def spread(z: jax.Array) -> jax.Array:
-            return rest * jnp.sqrt(zeta) * z
+            return rest * jnp.sqrt(fresh) * z
 
         return ReverseStep(mean, spread, x0, prediction.eps, x0 - corrected, safe_norm(y - operator(x0))), memory
 

@@ -52,8 +52,8 @@ def require(method: str, needs: Needs, degradation: Degradation) -> None:
         )
 
 
-def noise_variance(degradation: Degradation, std: jax.typing.ArrayLike | None) -> jax.Array:
-    """Variance of the measurement noise: the degradation's own, or that of a given standard deviation.
+def noise_variance(degradation: Degradation, std: jax.typing.ArrayLike | None, dtype: Any) -> jax.Array:
+    """Variance of the measurement noise, in a dtype: the degradation's own, or that of a given standard deviation.
 
     Raises:
       TypeError: If none is given and the degradation's noise is not Gaussian.
@@ -65,7 +65,7 @@ def noise_variance(degradation: Degradation, std: jax.typing.ArrayLike | None) -
         )
     if std is None:
         std = noise.std if isinstance(noise, GaussianNoise) else 0.0
-    return jnp.square(jnp.asarray(std, jnp.float32))
+    return jnp.square(jnp.asarray(std, dtype))
 
 
 def check_noise_std(std: jax.typing.ArrayLike | None) -> None:

@@ -43,7 +43,7 @@ def moment_matching(solver_steps: int = 1, noise_std: jax.typing.ArrayLike | Non
         measured, forward, adjoint = linearise(degradation.operator, x0)
         # x = signal (x0 + sigma n), so the Jacobian with respect to x0 + sigma n is signal times that of x.
         scale = level.signal * jnp.square(level.sigma)
-        variance = noise_variance(degradation, noise_std)
+        variance = noise_variance(degradation, noise_std, x.dtype)
 
         def covariance(v: jax.Array) -> jax.Array:
             (pulled,) = back(adjoint(v))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore.samplers._angles import cosine
 
 
@@ -54,7 +55,8 @@ def adaptive_directional_momentum(beta: jax.typing.ArrayLike = 0.9) -> optax.Gra
             return jnp.where(started, (cosine(gradient, last, axis=-1).mean() + 1.0) / 2.0, 0.0)
 
         def smooth(gradient: jax.Array, last: jax.Array, weight: jax.Array) -> jax.Array:
-            return weight * beta * last + (1.0 - weight * beta) * gradient
+            share = weight * like(gradient, beta)
+            return share * last + (1.0 - share) * gradient
 
         weight = jax.tree.map(agreement, updates, previous)
         smoothed = jax.tree.map(smooth, updates, previous, weight)

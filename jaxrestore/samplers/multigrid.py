@@ -30,7 +30,8 @@ def coarse_degradation(degradation: Degradation, factor: int) -> Degradation:
     operator, noise = degradation.operator, degradation.noise
     if isinstance(noise, GaussianNoise | NoNoise):
         std = noise.std if isinstance(noise, GaussianNoise) else 0.0
-        noise = GaussianNoise(jnp.hypot(jnp.asarray(std, jnp.float32), enlargement_error(operator, factor)))
+        error = enlargement_error(operator, factor)
+        noise = GaussianNoise(jnp.hypot(jnp.asarray(std, error.dtype), error))
     # To the type checker whether it is linear is a fact of the class; here it is one of the operator inside.
     return Degradation(cast(Operator, Enlarged(operator, factor)), noise)
 
@@ -107,7 +108,7 @@ def coarse_to_fine(coarse: Sampler, fine: Callable[[FirstImage], Sampler], *, fa
     _checks.at_least("factor", factor, 2)
 
     def blank(degradation: Degradation, y: jax.Array) -> jax.Array:
-        return jnp.zeros(degradation.image_shape)
+        return jnp.zeros(degradation.image_shape, y.dtype)
 
     def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> Any:
         if not getattr(prior, "any_size", True):

@@ -43,7 +43,7 @@ def preconditioned_residual(*, solver_steps: int = 5, noise_std: jax.typing.Arra
     def likelihood(
         estimate: Estimate, x: jax.Array, level: Level, degradation: Degradation, y: jax.Array
     ) -> LikelihoodGradient:
-        operator, noise = degradation.operator, noise_variance(degradation, noise_std)
+        operator, noise = degradation.operator, noise_variance(degradation, noise_std, x.dtype)
         variance = jnp.square(level.sigma) / (1.0 + jnp.square(level.sigma))
         x0, back, aux = jax.vjp(estimate, x, has_aux=True)
         if operator.linear:
