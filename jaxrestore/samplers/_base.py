@@ -57,6 +57,9 @@ class Sampler(NamedTuple):
 
     Pure functions of one image. For batches use `jax.vmap(sampler.sample, in_axes=(0, None, None, 0))`, or
     `jaxrestore.restore`, which adds progress, memory bounds and divergence checks.
+
+    Samplers of one factory and equal settings are equal, so that `jaxrestore.restore` compiles once for all of them,
+    and can be pickled; those of your own are if their factory is decorated with `samplers.remembered`.
     """
 
     init: InitFn  # (key, prior, degradation, y) -> state

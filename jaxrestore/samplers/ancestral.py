@@ -20,6 +20,7 @@ from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prediction, Prior
 from jaxrestore.samplers._angles import angle
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.likelihood import Level, Likelihood
 from jaxrestore.samplers.starts import Start, noise_start
 from jaxrestore.schedules import DDPMSchedule
@@ -107,6 +108,11 @@ def single_draw(
     return Selection(reverse.mean + jnp.where(t > 0, 1.0, 0.0) * reverse.spread(draw(0)), ())
 
 
+def _any_degradation(degradation: Degradation) -> None:
+    """Nothing is required."""
+
+
+@remembered
 def guided(
     likelihood: Likelihood,
     schedule: DDPMSchedule,
@@ -116,7 +122,7 @@ def guided(
     clip: bool = False,
     transform: optax.GradientTransformation | None = None,
     warmup_steps: int = 1,
-    require: Callable[[Degradation], None] = lambda degradation: None,
+    require: Callable[[Degradation], None] = _any_degradation,
 ) -> ReverseProcess:
     """The DDPM reverse step, its mean moved against a likelihood gradient.
 
@@ -176,6 +182,7 @@ def guided(
     return ReverseProcess(schedule, init, step)
 
 
+@remembered
 def ancestral(
     reverse: ReverseProcess,
     *,

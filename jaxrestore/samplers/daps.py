@@ -10,6 +10,7 @@ from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler, falling
+from jaxrestore.samplers._recipes import remembered
 
 
 class DAPSState(NamedTuple):
@@ -46,6 +47,7 @@ def probability_flow(prior: Prior, x: jax.Array, sigma: jax.Array, steps: int, *
     return jax.lax.scan(euler, x, (levels[:-1], levels[1:]))[0]
 
 
+@remembered
 def daps(
     *,
     num_steps: int = 200,

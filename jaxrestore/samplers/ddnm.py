@@ -8,10 +8,12 @@ from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import find_svd, likelihood_score
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require
 
 
+@remembered
 def null_space_process(
     schedule: schedules.DDPMSchedule, *, eta: jax.typing.ArrayLike = 0.85, noise_std: jax.typing.ArrayLike | None = None
 ) -> ReverseProcess:
@@ -60,6 +62,7 @@ def _split(std: jax.typing.ArrayLike, measured: jax.Array) -> tuple[jax.Array, j
     return share, jnp.sqrt(jnp.maximum(jnp.square(std) - jnp.square(share * measured), 0.0))
 
 
+@remembered
 def ddnm(
     *,
     num_steps: int | schedules.DDPMSchedule = 100,

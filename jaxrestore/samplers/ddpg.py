@@ -8,6 +8,7 @@ from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import likelihood_score, transpose
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require
 from jaxrestore.samplers.starts import Start, noise_start
@@ -15,6 +16,7 @@ from jaxrestore.samplers.starts import Start, noise_start
 _LEAST_RIDGE = 1e-4  # published, for measurements without noise
 
 
+@remembered
 def preconditioned_process(
     schedule: schedules.DDPMSchedule,
     *,
@@ -65,6 +67,7 @@ def preconditioned_process(
     return ReverseProcess(schedule, init, step)
 
 
+@remembered
 def ddpg(
     *,
     num_steps: int | schedules.DDPMSchedule = 100,

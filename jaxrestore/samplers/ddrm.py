@@ -8,10 +8,12 @@ from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import spectral
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require
 
 
+@remembered
 def spectral_process(
     schedule: schedules.DDPMSchedule,
     *,
@@ -65,6 +67,7 @@ def spectral_process(
     return ReverseProcess(schedule, init, step)
 
 
+@remembered
 def ddrm(
     *,
     num_steps: int | schedules.DDPMSchedule = 20,

@@ -8,11 +8,13 @@ from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import proximal_step
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import LEAST_VARIANCE, check_noise_std, noise_variance, require
 from jaxrestore.samplers.starts import Start, noise_start
 
 
+@remembered
 def proximal_process(
     schedule: schedules.DDPMSchedule,
     *,
@@ -48,6 +50,7 @@ def proximal_process(
     return ReverseProcess(schedule, init, step)
 
 
+@remembered
 def diffpir(
     *,
     num_steps: int | schedules.DDPMSchedule = 100,

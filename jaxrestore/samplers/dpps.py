@@ -11,6 +11,7 @@ from jaxrestore import _checks, schedules
 from jaxrestore._numerics import like
 from jaxrestore.operators import Operator
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import (
     Choice,
     ReverseStep,
@@ -107,6 +108,7 @@ def select_candidate(
     return Selection(x, CandidateInfo(num_candidates, best.index, best.cost))
 
 
+@remembered
 def best_of(schedule: schedules.DDPMSchedule, n_max: int = 50, *, chunk_size: int = 2) -> Choice:
     """The choice of DPPS, for any ancestral sampler: the best of up to `n_max` draws, more of them as noise falls.
 
@@ -139,6 +141,7 @@ def best_of(schedule: schedules.DDPMSchedule, n_max: int = 50, *, chunk_size: in
     return choose
 
 
+@remembered
 def dpps(
     *,
     num_steps: int | schedules.DDPMSchedule = 1000,

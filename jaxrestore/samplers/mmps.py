@@ -9,6 +9,7 @@ from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.linearised import linearise
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ancestral, guided
 from jaxrestore.samplers.likelihood import (
     Estimate,
@@ -20,6 +21,7 @@ from jaxrestore.samplers.likelihood import (
 )
 
 
+@remembered
 def moment_matching(solver_steps: int = 1, noise_std: jax.typing.ArrayLike | None = None) -> Likelihood:
     """The gradient of -log N(y; A x0, A V A^T + s^2 I) with V the denoiser's own posterior covariance.
 
@@ -57,6 +59,7 @@ def moment_matching(solver_steps: int = 1, noise_std: jax.typing.ArrayLike | Non
     return likelihood
 
 
+@remembered
 def mmps(
     *,
     num_steps: int | schedules.DDPMSchedule = 100,

@@ -9,6 +9,7 @@ import optax
 from jaxrestore import _checks
 from jaxrestore._numerics import like
 from jaxrestore.samplers._angles import cosine
+from jaxrestore.samplers._recipes import remembered
 
 
 class AdaptiveDirectionalMomentumState(NamedTuple):
@@ -19,6 +20,7 @@ class AdaptiveDirectionalMomentumState(NamedTuple):
     count: jax.Array  # (), int32, updates made
 
 
+@remembered
 def adaptive_directional_momentum(beta: jax.typing.ArrayLike = 0.9) -> optax.GradientTransformation:
     """Smooth a gradient along its previous direction, the more the better the two agree.
 

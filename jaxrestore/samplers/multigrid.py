@@ -16,6 +16,7 @@ from jaxrestore.operators import Operator
 from jaxrestore.operators.enlarged import Enlarged, enlarge, enlargement_error
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.starts import FirstImage
 
 _OVERLAP = 1.2
@@ -42,6 +43,7 @@ class Part(Protocol):
     def __call__(self, *, sigma_max: float, sigma_min: float, start: FirstImage | None) -> Sampler: ...
 
 
+@remembered
 def over_grids(part: Part, num_grids: int, *, crossing: float = 0.5) -> Sampler:
     """A sampler that begins on a picture reduced by 2^(num_grids - 1) and ends on the whole one.
 
@@ -72,6 +74,7 @@ def over_grids(part: Part, num_grids: int, *, crossing: float = 0.5) -> Sampler:
     return sampler
 
 
+@remembered
 def coarse_to_fine(coarse: Sampler, fine: Callable[[FirstImage], Sampler], *, factor: int = 2) -> Sampler:
     """A sampler that begins on a reduced picture, where an evaluation of the prior costs a `factor`^2-th.
 

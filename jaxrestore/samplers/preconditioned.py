@@ -9,6 +9,7 @@ from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.linearised import linearise
 from jaxrestore.operators.spectral import likelihood_score
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.likelihood import (
     LEAST_VARIANCE,
     Estimate,
@@ -20,6 +21,7 @@ from jaxrestore.samplers.likelihood import (
 )
 
 
+@remembered
 def preconditioned_residual(*, solver_steps: int = 5, noise_std: jax.typing.ArrayLike | None = None) -> Likelihood:
     """The gradient of v/2 ||y - A(x0(x))||^2 in the metric (v A A^T + s^2 I)^-1, the metric held fixed.
 

@@ -12,6 +12,7 @@ from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import pseudo_inverse
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import table_at
 from jaxrestore.samplers.starts import upsample
 
@@ -29,6 +30,7 @@ class REDDiffInfo(NamedTuple):
     residual: jax.Array  # (), ||y - A(mu)||_2
 
 
+@remembered
 def reddiff(
     *,
     num_steps: int | schedules.DDPMSchedule = 1000,

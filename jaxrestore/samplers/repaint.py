@@ -8,10 +8,12 @@ from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import spectral
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import require
 
 
+@remembered
 def replacement_process(schedule: schedules.DDPMSchedule) -> ReverseProcess:
     """The reverse process of RePaint: what was measured comes from the measurement, the rest from the prior.
 
@@ -45,6 +47,7 @@ def replacement_process(schedule: schedules.DDPMSchedule) -> ReverseProcess:
     return ReverseProcess(schedule, init, step)
 
 
+@remembered
 def repaint(*, num_steps: int | schedules.DDPMSchedule = 250, jump_length: int = 10, jump_repeats: int = 10) -> Sampler:
     """RePaint, for masks and other linear operators with a decomposition: known pixels replaced, again and again.
 

@@ -12,6 +12,7 @@ from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._angles import angle
 from jaxrestore.samplers._base import Sampler, falling
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.likelihood import Estimate, Level, Likelihood, LikelihoodGradient
 from jaxrestore.samplers.momentum import AdaptiveDirectionalMomentumState, adaptive_directional_momentum
 from jaxrestore.samplers.starts import FirstImage
@@ -60,6 +61,7 @@ def squared_residual(
     return LikelihoodGradient(gradient, jnp.sqrt(squared), x0, aux)
 
 
+@remembered
 def spgd(
     *,
     num_steps: int = 100,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxrestore._numerics import like
 from jaxrestore.degradation import Degradation
+from jaxrestore.samplers._recipes import remembered
 
 FirstImage = Callable[[Degradation, jax.Array], jax.Array]  # (degradation, y) -> (H, W, C), which noise is added to
 
@@ -40,6 +41,7 @@ def aligned_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: 
     return noise if upsampled is None else _mixed(upsampled, noise, abar)
 
 
+@remembered
 def image_start(image: FirstImage) -> Start:
     """x_T = sqrt(abar_T) x + sqrt(1 - abar_T) n: an image under the noise of the first level.
 
