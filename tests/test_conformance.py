@@ -163,7 +163,7 @@ class TestSamplers:
         advanced, _ = jax.eval_shape(sampler.step, state, *inputs)
         describe = lambda s: jax.tree.map(lambda a: (a.shape, a.dtype), s)  # noqa: E731
         assert describe(state) == describe(advanced)
-        assert state.x.dtype == jnp.float32
+        assert state.x.dtype == inputs[2].dtype
         assert state.x0.shape == SHAPE
         assert state.index.dtype == jnp.int32
         assert batch_axes(state).index is None

@@ -23,7 +23,7 @@ class Made:
 
     def __init__(self, function: Callable[..., Any], factory: Callable[..., Any], settings: dict[str, Any], part: str):
         self._function, self._factory, self._settings, self._part = function, factory, settings, part
-        functools.update_wrapper(self, function, updated=())
+        _ = functools.update_wrapper(self, function, updated=())
 
     @functools.cached_property
     def _key(self) -> Any:
