@@ -117,7 +117,7 @@ def test_help(run, command):
         (["restore", "in.png", "-o", "o.png", "--task", "denoising", "--set", "momentum=much"], "expected a number"),
         (["restore", "in.png", "-o", "o.png", "--task", "denoising", "--self-ensemble", "3"], "'3' is not one of"),
         (["restore", "in.png", "-o", "o.png", "--task", "denoising", "--settings", "best"], "published, photo or a"),
-        (["restore", "in.png", "-o", "o.png", "--task", "jpeg", "--method", "ddnm"], "ddnm cannot do jpeg"),
+        (["restore", "in.png", "-o", "o.png", "--task", "high_dynamic_range", "--method", "ddnm"], "ddnm cannot do h"),
         (["restore", "in.png", "-o", "o.png", "--task", "phase_retrieval"], "is no .npy file"),
         (
             ["restore", "odd.npy", "-o", "o.png", "--task", "phase_retrieval"],

@@ -39,7 +39,9 @@ def test_under_x64_a_run_has_the_dtype_of_its_measurement(name, double):
         y = jax.ShapeDtypeStruct(SHAPE, dtype)
         result = jax.eval_shape(SAMPLERS[name].sample, KEY, real(PRIOR, other), real(degradation, other), y)
         assert result.image.dtype == dtype
-        assert {a.dtype for a in jax.tree.leaves(result.info) if jnp.issubdtype(a.dtype, jnp.floating)} == {jnp.dtype(dtype)}
+        assert {a.dtype for a in jax.tree.leaves(result.info) if jnp.issubdtype(a.dtype, jnp.floating)} == {
+            jnp.dtype(dtype)
+        }
 
 
 def test_under_x64_settings_of_numpy_do_not_widen_a_run(double):

@@ -13,6 +13,11 @@ KEY = jax.random.key(0)
 OPERATORS = {
     "bicubic": operators.SuperResolution(SHAPE, 2),
     "average": operators.SuperResolution(SHAPE, 4, kernel="average"),
+    "bilinear": operators.SuperResolution(SHAPE, 5, kernel="bilinear"),
+    "reduced": operators.SuperResolution(SHAPE, 2, kernel="gaussian"),
+    "bayer": operators.Demosaicing(SHAPE),
+    "circular": operators.Convolution(SHAPE, operators.motion_kernel(KEY, 5, 0.3)),
+    "fourier": operators.CompressedSensing(operators.sampling_mask(KEY, SHAPE, 0.5)),
     "gaussian": operators.GaussianBlur(SHAPE, 7, 0.8),
     "motion": operators.MotionBlur(SHAPE, operators.motion_kernel(KEY, 5, 0.3)),
     "mask": operators.Inpainting(operators.random_mask(KEY, SHAPE, 0.5)),

@@ -98,6 +98,10 @@ class NetworkPrior:
     channels; 2C output channels carry a learned variance. "edm": D = c_skip x + c_out F(c_in x, 250 log sigma) with the
     coefficients of Karras et al. 2022, table 1, which stays accurate at large sigma.
 
+    Layers have gradient rules of their own, so derivatives are taken in reverse mode (`jax.grad`, `jax.vjp`, also of
+    each other); JAX refuses `jax.jvp`. A Jacobian-vector product is the transpose of the pullback:
+    `jax.linear_transpose(jax.vjp(f, x)[1], f(x))(v)` with v in a tuple.
+
     Raises:
       ValueError: While tracing, if the image has other channels than the network.
     """
