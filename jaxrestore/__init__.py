@@ -14,8 +14,12 @@ from jaxrestore.degradation import Degradation as Degradation
 from jaxrestore.methods import METHODS as METHODS
 from jaxrestore.methods import Method as Method
 from jaxrestore.noise import GaussianNoise as GaussianNoise
+from jaxrestore.noise import JPEGNoise as JPEGNoise
 from jaxrestore.noise import NoNoise as NoNoise
+from jaxrestore.noise import PoissonGaussianNoise as PoissonGaussianNoise
 from jaxrestore.noise import PoissonNoise as PoissonNoise
+from jaxrestore.noise import SaltAndPepperNoise as SaltAndPepperNoise
+from jaxrestore.noise import SpeckleNoise as SpeckleNoise
 from jaxrestore.priors import load_prior as load_prior
 from jaxrestore.priors import save_prior as save_prior
 from jaxrestore.restore import DivergenceError as DivergenceError

@@ -1,9 +1,17 @@
-"""Arithmetic with derivatives where the plain formula has none, and a solver that JAX has in another form."""
+"""Arithmetic in the dtype of the images, with derivatives where the plain formula has none; and a solver."""
 
 from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+
+
+def like(x: jax.Array, value: jax.typing.ArrayLike) -> jax.Array:
+    """A setting, table or array in the dtype of `x`.
+
+    Under `jax_enable_x64` what is made of NumPy's float64 would otherwise turn float32 images into float64.
+    """
+    return jnp.asarray(value, x.dtype)
 
 
 def safe_sqrt(squared: jax.Array) -> jax.Array:

@@ -105,7 +105,8 @@ def curves(
         raise ValueError(
             f"{type(result.info).__name__} has no {missing[0]}: this sampler takes no likelihood gradients"
         )
-    angles = [np.degrees(np.asarray(getattr(result.info, name))) for name in CURVES]
+    radians = [np.asarray(getattr(result.info, name)) for name in CURVES]
+    angles = [np.where(a < 0, np.nan, np.degrees(a)) for a in radians]  # -1: there is no angle
     return np.asarray(result.image), Curves(angles[0], angles[1], angles[2], np.asarray(result.info.residual))
 
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jaxrestore import _checks
+from jaxrestore.samplers._base import run_dtype
 
 
 class Stack(Protocol):
@@ -35,13 +36,14 @@ def check(ys: Stack, shape: tuple[int, ...]) -> None:
 
 
 def read(ys: Stack, rows: Sequence[int] | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The measurements of some rows, (len(rows), *shape), float32; a row that follows itself is read once.
+    """The measurements of some rows, (len(rows), *shape), in the dtype of a run. A row that follows itself is read once.
 
     Raises:
       ValueError: If one of a stack that is no array has another shape, or is not finite.
       TypeError: If it is no floating array.
     """
-    y = np.empty((len(rows), *shape), np.float32)
+    dtype = run_dtype(ys) if _is_array(ys) else np.float32
+    y = np.empty((len(rows), *shape), dtype)
     for place, row in enumerate(rows):
         if place and row == rows[place - 1]:
             y[place] = y[place - 1]

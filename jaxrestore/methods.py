@@ -4,6 +4,7 @@ Everything that the library, its command line and its benchmarks know of a metho
 """
 
 import dataclasses
+import functools
 import inspect
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -113,16 +114,12 @@ class Method:
         num_runs, num_grids = settings.pop("mean_of", 1), settings.pop("grids", 1)
         if num_grids == 1:
             return mean_of(self.factory(**settings), num_runs)
-        part = self.part
-        if part is None:
+        if self.part is None:
             able = ", ".join(name for name, row in METHODS.items() if row.part)
             name = self.factory.__name__
             raise ValueError(f"grids is {num_grids}, but {name} works on one grid only; others are {able}")
 
-        def on_grid(*, sigma_max: float, sigma_min: float, start: FirstImage | None) -> Sampler:
-            return self.factory(**part({**self.defaults_of_factory, **settings}, sigma_max, sigma_min, start))
-
-        return mean_of(over_grids(on_grid, num_grids), num_runs)
+        return mean_of(over_grids(functools.partial(_on_grid, self, settings), num_grids), num_runs)
 
     def refusal(self, operator: Operator) -> str | None:
         """Why the method cannot treat an operator, as the rest of a sentence that begins with its name; or None."""
@@ -167,6 +164,14 @@ class Method:
         factor = 1.0 / factor if inverse else factor
         grows = {self.weight} if self.weight_grows_with_side else set()
         return {name: value * factor if name in grows else value for name, value in settings.items()}
+
+
+def _on_grid(
+    method: Method, settings: Settings, *, sigma_max: float, sigma_min: float, start: FirstImage | None
+) -> Sampler:
+    """The method's sampler for a part of the noise levels."""
+    assert method.part is not None
+    return method.factory(**method.part({**method.defaults_of_factory, **settings}, sigma_max, sigma_min, start))
 
 
 def _steps(settings: Settings) -> int:

@@ -11,7 +11,7 @@ from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
 from jaxrestore.measurements import Stack
 from jaxrestore.priors._base import Prior
-from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._base import Sampler, run_dtype
 from jaxrestore.streaming import Batch, first_degradation, restore_batches
 
 KEEP = ("all", "best")
@@ -60,7 +60,7 @@ class Sample(NamedTuple):
     image: int
     sample: int
     last: bool  # whether it is the last of its image
-    x: np.ndarray  # (H, W, C), float32
+    x: np.ndarray  # (H, W, C), in the dtype of the measurements, at least float32
     residual: float  # ||A(x) - y||_2
     diverged: int  # step at which the state stopped being finite, or -1
 
@@ -139,7 +139,7 @@ def restore(
       sampler: From `jaxrestore.spgd` and its kind.
       prior: What images look like.
       degradation: How the measurements were made.
-      ys: (N, *degradation.measurement_shape), float32.
+      ys: (N, *degradation.measurement_shape), float32, or float64 under `jax_enable_x64`.
       key: Source of all random draws.
       keep: "all" samples, or for each image the "best", with the smallest residual ||A(x) - y||: phase retrieval needs
         the best of about 4. Only what is kept takes memory.
@@ -147,7 +147,8 @@ def restore(
         `collection`, `wanted`, `mesh`, `progress`.
 
     Returns:
-      (N, H, W, C), or (N, num_samples, H, W, C) where several samples are kept; float32, not clipped.
+      (N, H, W, C), or (N, num_samples, H, W, C) where several samples are kept; in the dtype of `ys`, at least
+      float32; not clipped.
 
     Raises:
       ValueError: If a shape or setting does not fit.
@@ -165,11 +166,11 @@ def restore(
     shape = first_degradation(degradation, batched=options.get("batched_degradation", False)).image_shape
     num_samples = options.get("num_samples", 1)
     if keep == "best" or num_samples == 1:
-        images = np.full((len(ys), *shape), np.nan, np.float32)
+        images = np.full((len(ys), *shape), np.nan, run_dtype(ys))
         for best in best_samples(samples):
             images[best.image] = best.x
     else:
-        images = np.full((len(ys), num_samples, *shape), np.nan, np.float32)
+        images = np.full((len(ys), num_samples, *shape), np.nan, run_dtype(ys))
         for sample in samples:
             images[sample.image, sample.sample] = sample.x
     if divergences:
@@ -195,7 +196,7 @@ def posterior_statistics(
       sampler: From `jaxrestore.spgd` and its kind.
       prior: What images look like.
       degradation: How the measurements were made.
-      ys: (N, *degradation.measurement_shape), float32.
+      ys: (N, *degradation.measurement_shape), float32, or float64 under `jax_enable_x64`.
       key: Source of all random draws.
       **options: Those of `restore_batches`; `num_samples` is at least 2, and 8 if it is not given.
 

@@ -61,13 +61,13 @@ def vp_timestep(sigma: jax.typing.ArrayLike) -> jax.Array:
       sigma: Noise level of x = x0 + sigma n, any shape; may be traced.
 
     Returns:
-      Same shape, float32, 0 at sigma = 0 and about 999 at sigma = 152.
+      Same shape, float32 (float64 for such noise levels), 0 at sigma = 0 and about 999 at sigma = 152.
 
     References:
       Karras et al. 2022, table 1, column VP.
     """
     # log1p keeps small sigmas exact; the quotient form avoids the difference of two nearly equal square roots.
-    area = 2.0 * BETA_DELTA * jnp.log1p(jnp.square(jnp.asarray(sigma, jnp.float32)))
+    area = 2.0 * BETA_DELTA * jnp.log1p(jnp.square(jnp.asarray(sigma, jnp.result_type(sigma, jnp.float32))))
     return 999.0 * area / (BETA_DELTA * (jnp.sqrt(BETA_MIN**2 + area) + BETA_MIN))
 
 
@@ -82,13 +82,13 @@ def cosine_timestep(sigma: jax.typing.ArrayLike, *, base_steps: int = 1000) -> j
       base_steps: Steps that the network was trained with.
 
     Returns:
-      Same shape, float32, in [0, base_steps - 1].
+      Same shape, float32 (float64 for such noise levels), in [0, base_steps - 1].
 
     References:
       Nichol & Dhariwal 2021, equation 17.
     """
     offset = 0.008 / 1.008 * math.pi / 2
-    squared = jnp.square(jnp.asarray(sigma, jnp.float32))
+    squared = jnp.square(jnp.asarray(sigma, jnp.result_type(sigma, jnp.float32)))
     # 1 - abar cos^2(u_0) without the difference of two numbers near one.
     sine = jnp.sqrt((math.sin(offset) ** 2 + squared) / (1 + squared))
     cosine = jnp.sqrt(math.cos(offset) ** 2 / (1 + squared))

@@ -92,6 +92,15 @@ TASK_SETTINGS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             "daps": {"learning_rate": 0.01, "lr_min_ratio": 0.01, "tau": 0.2, "sigma_min": 0.1},
         },
         "colorization": {"spgd": {"learning_rate": 2.0}, "dpps": {"scale": 16.0}, "dps": {"scale": 16.0}},
-        "jpeg": {"spgd": {"learning_rate": 0.2}, "dpps": {"scale": 5.0}, "dps": {"scale": 5.0}},
+        # What a file's coefficients leave open, single draws fill with grain: few steps, or the mean of a few draws.
+        "jpeg": {
+            "spgd": {"learning_rate": 0.05},
+            "pspgd": {"mean_of": 4},
+            "dpps": {"scale": 5.0},
+            "dps": {"scale": 5.0},
+            "diffpir": {"num_steps": 20, "strength": 0.5, "mean_of": 2},
+            "ddnm": {"num_steps": 20},
+            "mmps": {"noise_std": 0.15},  # it has no use for the decomposition, in whose units the noise is stated
+        },
     },
 }

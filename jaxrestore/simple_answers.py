@@ -1,5 +1,6 @@
 """What one would try first, to compare restorations with: no prior, no iterations."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import operators
@@ -13,6 +14,11 @@ def unchanged(operator: operators.Operator, y: np.ndarray) -> np.ndarray:
 def none(operator: operators.Operator, y: np.ndarray) -> None:
     """There is no simple answer."""
     return None
+
+
+def back_projected(operator: operators.Operator, y: np.ndarray) -> np.ndarray:
+    """What was measured, and 0 for what was not."""
+    return np.asarray(operators.pseudo_inverse(operator, jnp.asarray(y)))
 
 
 def enlarged(operator: operators.Operator, y: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     image: np.ndarray  # (B,), int, index of the image each sample belongs to
     sample: np.ndarray  # (B,), int, which of its samples
     last: np.ndarray  # (B,), bool, whether it is the last of its image
-    x: np.ndarray  # (B, H, W, C), float32
+    x: np.ndarray  # (B, H, W, C), in the dtype of the measurements, at least float32
     residual: np.ndarray  # (B,), ||A(x) - y||_2
     diverged: np.ndarray  # (B,), int, step at which the state stopped being finite; -1 where it stayed so
 
@@ -72,8 +72,9 @@ def restore_batches(
       sampler: From `jaxrestore.spgd` and its kind.
       prior: What images look like.
       degradation: How the measurements were made.
-      ys: (N, *degradation.measurement_shape), float32. Other than arrays of NumPy and JAX, which are looked at as a
-        whole first, a `Stack` is asked for the measurements of a batch when it is that batch's turn.
+      ys: (N, *degradation.measurement_shape), float32, or float64 under `jax_enable_x64`. Other than arrays of NumPy
+        and JAX, which are looked at as a whole first, a `Stack` is asked for the measurements of a batch when it is
+        that batch's turn.
       key: Source of all random draws.
       batch_size: Samples on the device at a time; memory grows with it. None takes 4 on processors and 16 elsewhere, or
         half of that, and so on, where the compiled program needs more memory than the device has free. A batch that

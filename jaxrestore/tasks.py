@@ -17,7 +17,7 @@ from jaxrestore import _checks, geometry, methods, operators, published, simple_
 from jaxrestore.degradation import Degradation
 from jaxrestore.geometry import Options, Shape
 from jaxrestore.methods import METHODS
-from jaxrestore.noise import GaussianNoise, NoNoise
+from jaxrestore.noise import GaussianNoise, JPEGNoise, Noise, NoNoise
 from jaxrestore.operators import neural_blur
 from jaxrestore.operators.blur import gaussian_kernel
 from jaxrestore.operators.norm import operator_norm
@@ -105,7 +105,47 @@ def _high_dynamic_range(shape: Shape, key: jax.Array, *, scale: float = 2.0):
 
 
 def _jpeg(shape: Shape, key: jax.Array, *, quality: int = 10, subsampling: bool = False):
-    return operators.JPEG(shape, quality, subsampling)
+    return operators.DecodedJPEG(shape, quality, subsampling)
+
+
+def _jpeg_noise(operator: operators.DecodedJPEG, std: float) -> Noise:
+    if std:
+        raise ValueError(f"noise_std is {std}, expected 0: a JPEG file has no noise but what its quality makes")
+    return JPEGNoise(operator.quality, operator.subsampling)
+
+
+def _gaussian_noise(operator: operators.Operator, std: float) -> Noise:
+    return GaussianNoise(jnp.float32(std)) if std else NoNoise()
+
+
+def _demosaicing(shape: Shape, key: jax.Array, *, pattern: str = "RGGB"):
+    return operators.Demosaicing(shape, pattern)
+
+
+def _deconvolution(
+    shape: Shape,
+    key: jax.Array,
+    *,
+    kernel_size: int = 21,
+    intensity: float = 0.5,
+    boundary: str = "circular",
+    kernel: jax.Array | None = None,
+):
+    kernel = operators.motion_kernel(key, kernel_size, intensity) if kernel is None else kernel
+    return operators.Convolution(shape, kernel, boundary)
+
+
+def _dehazing(
+    shape: Shape, key: jax.Array, *, transmission: float | jax.Array = 0.4, airlight: float | jax.Array = 0.8
+):
+    return operators.Haze(shape, jnp.asarray(transmission), jnp.asarray(airlight))
+
+
+def _compressed_sensing(
+    shape: Shape, key: jax.Array, *, rate: float = 0.75, transform: str = "fourier", mask: jax.Array | None = None
+):
+    mask = operators.sampling_mask(key, shape, rate, transform) if mask is None else mask
+    return operators.CompressedSensing(mask, shape[2], transform)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +162,7 @@ class TaskDefinition:
     stored: Literal["colour", "grey", "array"] = "colour"  # how a measurement is kept on disk: as a picture, or .npy
     simple_answer: Callable[[Any, np.ndarray], np.ndarray | None] = simple_answers.unchanged  # (operator, y)
     drawn: str | None = None  # the option, an array, that the key draws unless it is given
+    noise: Callable[[Any, float], Noise] = _gaussian_noise  # (operator, its strength) -> noise
 
     @property
     def options(self) -> dict[str, Any]:
@@ -218,6 +259,32 @@ _ROWS = (
         _jpeg,
         0.0,
         multiple=lambda options: 16 if options["subsampling"] else 8,
+        noise=_jpeg_noise,
+    ),
+    TaskDefinition(
+        "demosaicing",
+        "colour what a sensor records behind a Bayer filter",
+        _demosaicing,
+        0.01,
+        stored="grey",
+        simple_answer=simple_answers.grey,
+    ),
+    TaskDefinition(
+        "deconvolution",
+        "sharpen a picture blurred by a known point spread function, under one of three boundaries",
+        _deconvolution,
+        0.01,
+        drawn="kernel",
+    ),
+    TaskDefinition("dehazing", "remove a haze of known density and colour", _dehazing, 0.01),
+    TaskDefinition(
+        "compressed_sensing",
+        "recover a picture from some of its Fourier or Hadamard coefficients",
+        _compressed_sensing,
+        0.01,
+        stored="array",
+        simple_answer=simple_answers.back_projected,
+        drawn="mask",
     ),
 )
 TASKS: dict[str, TaskDefinition] = {row.name: row for row in _ROWS}
@@ -322,4 +389,4 @@ def task(
     std = definition.noise_std if noise_std is None else noise_std
     _checks.not_negative("noise_std", std)
     operator = definition.build(shape, jax.random.key(0) if key is None else key, **options)
-    return Task(definition, Degradation(operator, GaussianNoise(jnp.float32(std)) if std else NoNoise()))
+    return Task(definition, Degradation(operator, definition.noise(operator, std)))

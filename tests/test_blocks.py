@@ -72,7 +72,7 @@ def test_warm_up_without_momentum_moves_by_the_gradient_before_the_step():
     process = samplers.guided(samplers.residual_norm, SCHEDULE, scale=0.2, warmup_steps=2)
     plain = samplers.guided(samplers.residual_norm, SCHEDULE, scale=0.2)
     x, t = jax.random.normal(KEY, SHAPE), jnp.int32(40)
-    step = lambda process, x: process.step(x, t, process.init(DEGRADATION), PRIOR, DEGRADATION, Y)[0]  # noqa: E731
+    step = lambda process, x: process.step(x, t, process.init(DEGRADATION, Y), PRIOR, DEGRADATION, Y)[0]  # noqa: E731
     moved = x - 0.2 * step(plain, x).gradient
     np.testing.assert_allclose(step(process, x).mean, step(plain, moved).mean, atol=1e-6)
 
@@ -83,7 +83,7 @@ def test_momentum_is_carried_from_step_to_step():
     process = samplers.guided(samplers.residual_norm, SCHEDULE, scale=0.2, transform=transform)
     plain = samplers.guided(samplers.residual_norm, SCHEDULE, scale=0.2)
     x, t = jax.random.normal(KEY, SHAPE), jnp.int32(40)
-    first, memory = process.step(x, t, process.init(DEGRADATION), PRIOR, DEGRADATION, Y)
+    first, memory = process.step(x, t, process.init(DEGRADATION, Y), PRIOR, DEGRADATION, Y)
     second, _ = process.step(first.mean, t, memory, PRIOR, DEGRADATION, Y)
     bare, _ = plain.step(first.mean, t, plain.init(DEGRADATION), PRIOR, DEGRADATION, Y)
     smoothed, _ = transform.update(bare.gradient, memory)

@@ -126,7 +126,7 @@ def test_help(run, command):
             ["restore", "in.png", "-o", "o.png", "--task", "denoising", "--settings", "best"],
             "photo, recommended, published or a",
         ),
-        (["restore", "in.png", "-o", "o.png", "--task", "jpeg", "--method", "ddnm"], "ddnm cannot do jpeg"),
+        (["restore", "in.png", "-o", "o.png", "--task", "high_dynamic_range", "--method", "ddnm"], "ddnm cannot do h"),
         (["restore", "in.png", "-o", "o.png", "--task", "phase_retrieval"], "is no .npy file"),
         (
             ["restore", "odd.npy", "-o", "o.png", "--task", "phase_retrieval"],

@@ -19,6 +19,7 @@ SMALL_OPTIONS = {
     "motion_deblur": ["kernel_size=5"],
     "nonlinear_deblur": ["weights=blur"],
     "jpeg": ["subsampling=true"],
+    "deconvolution": ["kernel_size=5"],
 }
 
 

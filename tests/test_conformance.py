@@ -62,6 +62,9 @@ OPERATORS = {
     "Denoising": operators.Denoising(SHAPE),
     "Colorization": operators.Colorization(SHAPE),
     "JPEG": operators.JPEG(SHAPE, 50),
+    "DecodedJPEG": operators.DecodedJPEG(SHAPE, 50),
+    "CompressedSensing": operators.CompressedSensing(operators.sampling_mask(KEY, SHAPE), transform="hadamard"),
+    "Haze": operators.Haze(SHAPE, jnp.full((8, 8, 1), 0.5), jnp.array([0.8, 0.8, 0.9])),
     "Enlarged": operators.Enlarged(operators.Denoising((15, 16, 3)), 2),
     "LinearMap": operators.LinearMap.from_matrix(SHAPE, np.random.default_rng(0).standard_normal((50, 192)) / 14),
     "NonlinearBlur": operators.NonlinearBlur((128, 128, 3), BLUR, operators.random_blur_code(KEY, (128, 128, 3), BLUR)),
@@ -79,7 +82,15 @@ OPERATORS = {
     "Composed": operators.SuperResolution(SHAPE, 2) @ operators.GaussianBlur(SHAPE, 5, 1.0),
     "Stacked": operators.Stacked((operators.SuperResolution(SHAPE, 2), operators.PhaseRetrieval(SHAPE))),
 }
-NOISES = {"GaussianNoise": jr.GaussianNoise(0.1), "PoissonNoise": jr.PoissonNoise(1.0), "NoNoise": jr.NoNoise()}
+NOISES = {
+    "GaussianNoise": jr.GaussianNoise(0.1),
+    "JPEGNoise": jr.JPEGNoise(50),
+    "PoissonNoise": jr.PoissonNoise(1.0),
+    "PoissonGaussianNoise": jr.PoissonGaussianNoise(1.0, 0.1),
+    "SaltAndPepperNoise": jr.SaltAndPepperNoise(0.1),
+    "SpeckleNoise": jr.SpeckleNoise(0.1),
+    "NoNoise": jr.NoNoise(),
+}
 GRID = np.linspace(-1, 1, 21)
 PRIORS = {
     "GaussianMixture": random_mixture(shape=SHAPE),
@@ -164,7 +175,7 @@ class TestSamplers:
         advanced, _ = jax.eval_shape(sampler.step, state, *inputs)
         describe = lambda s: jax.tree.map(lambda a: (a.shape, a.dtype), s)  # noqa: E731
         assert describe(state) == describe(advanced)
-        assert state.x.dtype == jnp.float32
+        assert state.x.dtype == inputs[2].dtype
         assert state.x0.shape == SHAPE
         assert state.index.dtype == jnp.int32
         assert batch_axes(state).index is None

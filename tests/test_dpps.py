@@ -30,7 +30,7 @@ class Replay:
         @jax.jit
         def step(prior, x, t, noise, count):
             degradation = jr.Degradation(self.operator, jr.NoNoise())
-            reverse, _ = process.step(x, t, process.init(degradation), prior, degradation, self.y)
+            reverse, _ = process.step(x, t, process.init(degradation, self.y), prior, degradation, self.y)
             abar_previous = jnp.asarray(self.schedule.abar_previous, jnp.float32)[t]
             chosen = select_candidate(
                 reverse, self.operator, self.y, abar_previous, count, lambda k: noise[k], chunk_size=4

@@ -25,8 +25,15 @@ NAMES = {
 MODULES = [m.name for m in pkgutil.walk_packages(jr.__path__, "jaxrestore.") if ".cli" not in m.name]
 
 
+class Finder(doctest.DocTestFinder):
+    """One that finds the examples of decorated functions too."""
+
+    def _from_module(self, module, object):
+        return super()._from_module(module, inspect.unwrap(object))
+
+
 def examples(module):
-    tests = doctest.DocTestFinder().find(importlib.import_module(module), extraglobs=NAMES)
+    tests = Finder().find(importlib.import_module(module), extraglobs=NAMES)
     return [test for test in tests if test.examples]
 
 

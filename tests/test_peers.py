@@ -147,11 +147,11 @@ class TestRePaint:
         shape, image = (64, 64, 3), 0.5
 
         def step(x, t, memory, prior, degradation, y):
-            mean = jnp.full(x.shape, image) * jnp.sqrt(table_at(SCHEDULE.abar_previous, t))
+            mean = jnp.full(x.shape, image) * jnp.sqrt(table_at(SCHEDULE.abar_previous, t, x))
             return ReverseStep(mean, jnp.zeros_like, x, x, x, jnp.float32(0)), memory
 
         walk = schedules.time_travel(20, length=5, repeats=2)
-        sampler = samplers.ancestral(ReverseProcess(SCHEDULE, lambda degradation: (), step), walk=walk)
+        sampler = samplers.ancestral(ReverseProcess(SCHEDULE, lambda degradation, y: (), step), walk=walk)
         degradation = jr.Degradation(operators.Denoising(shape), jr.NoNoise())
         run = jax.jit(lambda y: sampler.sample(KEY, isotropic(shape), degradation, y, record_every=1))
         states = np.asarray(run(jnp.zeros(shape)).recording.x)

@@ -92,3 +92,11 @@ def test_settings_files_round_trip_and_are_checked(tmp_path):
         tuning.load_settings(file, "denoising", "dps")
     with pytest.raises(ValueError, match="cannot be read"):
         tuning.load_settings(tmp_path / "none.json", "denoising", "dps")
+
+
+def test_without_a_grid_the_weight_of_the_measurement_is_searched(monkeypatch):
+    monkeypatch.setattr(tuning, "_POWERS", [-1, 3])
+    trials = tuning.tune(jr.dps, PRIOR, DEGRADATION, TRUTHS, key=KEY, fixed={"num_steps": 3})
+    assert sorted(trial.settings["scale"] for trial in trials) == [0.5, 8.0]
+    with pytest.raises(ValueError, match="ddnm has no weight of the measurement to search; give a grid of some of num"):
+        tuning.tune(jr.ddnm, PRIOR, DEGRADATION, TRUTHS, key=KEY)

@@ -9,6 +9,8 @@ an optimisation barrier. GPU and TPU keep XLA's own form. `benchmarks/gradient_s
 import jax
 import jax.numpy as jnp
 
+from jaxrestore.layers._varying import vary_alike
+
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
@@ -32,10 +34,9 @@ def _input_gradient_cpu(g: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _input_gradient(g: jax.Array, kernel: jax.Array) -> jax.Array:
-    padding = kernel.shape[0] // 2
-    shape = (*g.shape[:-1], kernel.shape[2])
-    (dx,) = jax.linear_transpose(lambda x: _convolve(x, kernel, padding), jax.ShapeDtypeStruct(shape, g.dtype))(g)
-    return dx
+    (anywhere, _) = vary_alike(jnp.zeros((*g.shape[:-1], kernel.shape[2]), g.dtype), g)
+    _, pullback = jax.vjp(lambda x: _convolve(x, kernel, kernel.shape[0] // 2), anywhere)
+    return pullback(g)[0]
 
 
 def _backward(residuals: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -64,7 +65,7 @@ def conv2d(x: jax.Array, kernel: jax.Array, *, stride: int = 1, at_end: bool = F
     if kernel.shape[:2] == (1, 1) and stride == 1:
         return x @ kernel[0, 0]  # on CPU up to twice as fast as a convolution, and so is its gradient
     if stride == 1:
-        return _convolve_same(x, kernel)
+        return _convolve_same(*vary_alike(x, kernel))
     padding = kernel.shape[0] // 2
     pads = (0 if at_end else padding, padding)
     return jax.lax.conv_general_dilated(x, kernel, (stride, stride), (pads, pads), dimension_numbers=_LAYOUT)

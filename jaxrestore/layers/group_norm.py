@@ -10,6 +10,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from jaxrestore.layers._varying import vary_alike
+
 
 def _by_group(a: jax.Array, groups: int) -> jax.Array:
     """Means over the channels of each group, (N, C) to (N, C)."""
@@ -30,7 +32,6 @@ def _moments(x: jax.Array, groups: int, eps: float) -> tuple[jax.Array, jax.Arra
     return mean, jax.lax.rsqrt(_by_group(variances + jnp.square(means - mean), groups) + eps)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
 def group_norm(x: jax.Array, gain: jax.Array, shift: jax.Array, groups: int, eps: float, silu: bool) -> jax.Array:
     """Normalise over the pixels and channels of each group, in float32; then gain * x + shift, then SiLU if wanted.
 
@@ -48,6 +49,11 @@ def group_norm(x: jax.Array, gain: jax.Array, shift: jax.Array, groups: int, eps
     References:
       Wu & He, Group Normalization, ECCV 2018 (arXiv 1803.08494).
     """
+    return _group_norm(*vary_alike(x, gain, shift), groups, eps, silu)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def _group_norm(x, gain, shift, groups, eps, silu):
     return _forward(x, gain, shift, groups, eps, silu)[0]
 
 
@@ -78,4 +84,4 @@ def _backward(groups, eps, silu, residuals, g):
     return dx.astype(x.dtype), d_gain, d_shift
 
 
-group_norm.defvjp(_forward, _backward)
+_group_norm.defvjp(_forward, _backward)

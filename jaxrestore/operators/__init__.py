@@ -6,6 +6,8 @@ from jaxrestore.operators.blur import GaussianBlur as GaussianBlur
 from jaxrestore.operators.blur import MotionBlur as MotionBlur
 from jaxrestore.operators.combined import Composed as Composed
 from jaxrestore.operators.combined import Stacked as Stacked
+from jaxrestore.operators.compressed import CompressedSensing as CompressedSensing
+from jaxrestore.operators.compressed import sampling_mask as sampling_mask
 from jaxrestore.operators.convolution import Convolution as Convolution
 from jaxrestore.operators.demosaicing import Demosaicing as Demosaicing
 from jaxrestore.operators.dense import LinearMap as LinearMap
@@ -14,6 +16,7 @@ from jaxrestore.operators.fourier import PhaseRetrieval as PhaseRetrieval
 from jaxrestore.operators.functions import Linear as Linear
 from jaxrestore.operators.functions import Nonlinear as Nonlinear
 from jaxrestore.operators.jpeg import JPEG as JPEG
+from jaxrestore.operators.jpeg import DecodedJPEG as DecodedJPEG
 from jaxrestore.operators.masking import Inpainting as Inpainting
 from jaxrestore.operators.masking import box_mask as box_mask
 from jaxrestore.operators.masking import random_mask as random_mask
@@ -23,6 +26,7 @@ from jaxrestore.operators.neural_blur import load_nonlinear_blur as load_nonline
 from jaxrestore.operators.neural_blur import random_blur_code as random_blur_code
 from jaxrestore.operators.pointwise import Colorization as Colorization
 from jaxrestore.operators.pointwise import Denoising as Denoising
+from jaxrestore.operators.pointwise import Haze as Haze
 from jaxrestore.operators.pointwise import HighDynamicRange as HighDynamicRange
 from jaxrestore.operators.resize import SuperResolution as SuperResolution
 from jaxrestore.operators.separable import SeparableBlur as SeparableBlur

@@ -55,9 +55,9 @@ class OperatorBase:
 
     A subclass is a frozen dataclass registered as a pytree, e.g. by `flax.struct.dataclass`. It has `image_shape`, a
     static field or a property, and defines `_apply(x)`, a JAX function of one image (H, W, C) that returns one array
-    of the image's dtype. One that is not linear sets the class variable `linear` to False; one that knows its singular
-    value decomposition has a method `svd()` that returns an `SVD`. What needs no parameters with names of their own is
-    simpler as a `Linear` or a `Nonlinear`.
+    of the image's dtype, whatever that of its own arrays. One that is not linear sets the class variable `linear` to
+    False; one that knows its singular value decomposition has a method `svd()` that returns an `SVD`. What needs no
+    parameters with names of their own is simpler as a `Linear` or a `Nonlinear`.
 
     Example:
       >>> import flax
@@ -106,14 +106,14 @@ class OperatorBase:
         if not self.linear:
             raise _checks.InputTypeError(f"{type(self).__name__} is not linear and has no adjoint; use jax.vjp")
         _checks.array("y", y, self.measurement_shape)
-        (x,) = jax.linear_transpose(self._apply, self._image())(y)
+        (x,) = jax.linear_transpose(self._apply, self._image(y.dtype))(y)
         return x
 
     def _apply(self, x: jax.Array) -> jax.Array:
         raise NotImplementedError
 
-    def _image(self) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(self.image_shape, jnp.float32)
+    def _image(self, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(self.image_shape, dtype)
 
 
 def set_shape(operator: Any, name: str = "image_shape") -> None:

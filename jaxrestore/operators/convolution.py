@@ -75,7 +75,8 @@ class Convolution(OperatorBase):
         kernel are even. U is P V.
         """
         height, width, _ = self.image_shape
-        point = jnp.zeros((height, width, 1)).at[0, 0].set(1.0)
+        exact = jnp.promote_types(self.kernel.dtype, jnp.float32)
+        point = jnp.zeros((height, width, 1), exact).at[0, 0].set(1.0)
         response = jnp.fft.fft2(self._apply(point), axes=(0, 1))
         values = jnp.abs(response)
         # Of an amplitude that is rounding alone the phase is arbitrary; `SVD.nonzero` leaves such frequencies out.
@@ -88,7 +89,8 @@ class Convolution(OperatorBase):
             return spectrum(x).real - spectrum(x).imag
 
         def measured(y: jax.Array) -> jax.Array:
-            turned = jnp.conj(phases) * spectrum(y)
+            frequencies = spectrum(y)
+            turned = jnp.conj(phases).astype(frequencies.dtype) * frequencies
             return turned.real - turned.imag
 
         return SVD(values, hartley, hartley, measured)

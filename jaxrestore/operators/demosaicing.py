@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase, set_shape
 from jaxrestore.operators.spectral import SVD
@@ -36,8 +37,8 @@ class Demosaicing(OperatorBase):
 
     def svd(self) -> SVD:
         """That of a mask: the measured channels have singular value 1, the other two of each pixel 0."""
-        mask = jnp.asarray(self._mask(), jnp.float32)
-        return SVD(mask, lambda x: x, lambda c: c, lambda y: mask * y)
+        mask = self._mask()
+        return SVD(jnp.asarray(mask, jnp.float32), lambda x: x, lambda c: c, lambda y: like(y, mask) * y)
 
     def _mask(self) -> np.ndarray:
         """(H, W, 3), 1 for the channel that a pixel records."""
@@ -47,4 +48,4 @@ class Demosaicing(OperatorBase):
         return tiled[..., None] == np.arange(3)
 
     def _apply(self, x: jax.Array) -> jax.Array:
-        return (x * jnp.asarray(self._mask(), x.dtype)).sum(-1, keepdims=True)
+        return (x * like(x, self._mask())).sum(-1, keepdims=True)

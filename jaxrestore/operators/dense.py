@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase
 from jaxrestore.operators.spectral import SVD
@@ -36,7 +37,7 @@ class LinearMap(OperatorBase):
         if dense.ndim != 2 or dense.shape[1] != size or not 0 < len(dense) <= size:
             raise ValueError(f"matrix has shape {dense.shape}, expected (m, {size}) with 0 < m <= {size}")
         arrays = (dense, *np.linalg.svd(dense, full_matrices=True))
-        return cls(*(jnp.asarray(a, jnp.float32) for a in arrays), image_shape=shape)
+        return cls(*(jnp.asarray(a) for a in arrays), image_shape=shape)
 
     def svd(self) -> SVD:
         """The stored one; coefficients are vectors (H W C,)."""
@@ -53,4 +54,4 @@ class LinearMap(OperatorBase):
 
     @staticmethod
     def _times(matrix: jax.Array, vector: jax.Array) -> jax.Array:
-        return jnp.matmul(matrix, vector, precision="highest")
+        return jnp.matmul(like(vector, matrix), vector, precision="highest")

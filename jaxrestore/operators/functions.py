@@ -89,7 +89,7 @@ class Linear(OperatorBase):
         _check_linear(self)
 
     def _apply(self, x: jax.Array) -> jax.Array:
-        return self.function(x, *self.arrays)
+        return self.function(x, *_no_wider(x, self.arrays))
 
 
 @_pytree_of_function
@@ -123,7 +123,7 @@ class Nonlinear(OperatorBase):
         _construct(self, function, image_shape, arrays)
 
     def _apply(self, x: jax.Array) -> jax.Array:
-        return self.function(x, *self.arrays)
+        return self.function(x, *_no_wider(x, self.arrays))
 
 
 def _construct(operator: Any, function: Any, image_shape: Any, arrays: Any) -> None:
@@ -145,6 +145,16 @@ def _construct(operator: Any, function: Any, image_shape: Any, arrays: Any) -> N
     arrays = jax.tree.map(jnp.asarray, arrays)
     _store(operator, function, _checks.image_shape("image_shape", image_shape), arrays)
     _check_output(operator)
+
+
+def _no_wider(x: jax.Array, arrays: Any) -> Any:
+    """The arrays, real ones of more precision than the image in its own: under `jax_enable_x64` NumPy's are float64."""
+
+    def narrowed(array: Any) -> Any:
+        wider = jnp.issubdtype(array.dtype, jnp.floating) and jnp.promote_types(array.dtype, x.dtype) != x.dtype
+        return array.astype(x.dtype) if wider else array
+
+    return jax.tree.map(narrowed, arrays)
 
 
 def _name(function: Any) -> str:
@@ -199,13 +209,13 @@ def _check_linear(operator: Linear) -> None:
 
 def _linearity_errors(operator: Linear) -> tuple[float, float] | None:
     """Norms of A(0) and of A(a x + b y) - a A(x) - b A(y) relative to the values'; None while tracing."""
-    x, y = jax.random.normal(jax.random.key(0), (2, *operator.image_shape))
+    x, y = jax.random.normal(jax.random.key(0), (2, *operator.image_shape), jnp.float32)
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((x, operator.arrays))):
         return None
     a, b = 0.6, -1.7  # no powers of two, by which rounding would be the same on both sides
     apply = jax.jit(operator.function)
     images = (jnp.zeros_like(x), x, y, a * x + b * y)
-    values = [apply(image, *operator.arrays) for image in images]
+    values = [apply(image, *_no_wider(image, operator.arrays)) for image in images]
     if any(isinstance(value, Tracer) for value in values):  # the function captures a traced array
         return None
     at_zero, first, second, both = (np.asarray(value, np.float64) for value in values)

@@ -1,5 +1,6 @@
 """JPEG compression, differentiable."""
 
+import functools
 from typing import ClassVar
 
 import jax
@@ -7,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase, set_shape
+from jaxrestore.operators.spectral import SVD
 
 # ITU-T T.81, tables K.1 (luminance) and K.2 (chrominance): quantisation steps at quality 50.
 _LUMINANCE = np.array(
@@ -72,21 +75,12 @@ class JPEG(OperatorBase):
 
     def __post_init__(self) -> None:
         set_shape(self)
-        _checks.at_least("quality", self.quality, 1)
-        _checks.within("quality", self.quality, 1, 100)
-        height, width, channels = self.image_shape
-        if channels != 3:
-            raise ValueError(f"image_shape is {self.image_shape}, expected three channels")
-        if height % self.multiple or width % self.multiple:
-            raise ValueError(
-                f"image_shape is {self.image_shape}, expected sides that are multiples of {self.multiple}; crop the "
-                f"image to {height - height % self.multiple}x{width - width % self.multiple}"
-            )
+        _check(self.image_shape, self.quality, self.multiple)
 
     @property
     def multiple(self) -> int:
         """What the sides must be multiples of, in pixels."""
-        return 16 if self.subsampling else 8
+        return _unit(self.subsampling)
 
     def _apply(self, x: jax.Array) -> jax.Array:
         colours = jnp.asarray(_FROM_RGB, x.dtype)
@@ -105,6 +99,24 @@ class JPEG(OperatorBase):
         return jnp.clip(jnp.einsum("cd,hwd->hwc", back, decoded, precision="highest") / 127.5, -1.0, 1.0)
 
 
+def _unit(subsampling: bool) -> int:
+    """Side of the pixels that are transformed together."""
+    return 16 if subsampling else 8
+
+
+def _check(image_shape: tuple[int, int, int], quality: int, multiple: int) -> None:
+    _checks.at_least("quality", quality, 1)
+    _checks.within("quality", quality, 1, 100)
+    height, width, channels = image_shape
+    if channels != 3:
+        raise ValueError(f"image_shape is {image_shape}, expected three channels")
+    if height % multiple or width % multiple:
+        raise ValueError(
+            f"image_shape is {image_shape}, expected sides that are multiples of {multiple}; crop the "
+            f"image to {height - height % multiple}x{width - width % multiple}"
+        )
+
+
 def _halve(planes: jax.Array) -> jax.Array:
     """Means over 2x2 pixels."""
     height, width, channels = planes.shape
@@ -120,3 +132,83 @@ def _quantise(planes: jax.Array, steps: jax.Array) -> jax.Array:
     steps = steps[None, :, None]
     rounded = _round(coefficients / steps) * steps
     return jnp.einsum("ki,lj,akblc->aibjc", basis, basis, rounded, precision="highest").reshape(planes.shape)
+
+
+@functools.lru_cache(maxsize=16)
+def coefficient_map(quality: int, subsampling: bool) -> np.ndarray:
+    """The linear part of a file: pixels of one unit (8x8, or 16x16 for 4:2:0; three channels, flattened) to its cosine
+    coefficients in quantisation steps, (192, 192) or (384, 768), float64.
+    """
+    side, tables, basis = _unit(subsampling), quantisation_tables(quality), _cosines()
+    pixels = np.eye(3 * side**2).reshape(-1, side, side, 3)
+    planes = np.einsum("dc,nhwc->dnhw", _FROM_RGB, 127.5 * pixels)
+    columns = []
+    for i, plane in enumerate(planes):
+        halved = plane.reshape(len(plane), 8, 2, 8, 2).mean((2, 4)) if subsampling and i else plane
+        blocks = halved.reshape(len(halved), halved.shape[1] // 8, 8, halved.shape[2] // 8, 8)
+        coefficients = np.einsum("ki,lj,naibj->nabkl", basis, basis, blocks) / tables[..., i]
+        columns.append(coefficients.reshape(len(coefficients), -1))
+    return np.concatenate(columns, 1).T
+
+
+@functools.lru_cache(maxsize=16)
+def _decomposed(quality: int, subsampling: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values and right singular vectors of `coefficient_map`."""
+    _, values, right = np.linalg.svd(coefficient_map(quality, subsampling))
+    return np.pad(values, (0, len(right) - len(values))), right
+
+
+@pytree
+class DecodedJPEG(OperatorBase):
+    """The picture as it is, and a decomposition in which the error of a decoded JPEG file is white.
+
+    What quantisation does to a picture is, to a linear method, noise: nearly uniform over half a step to both sides of
+    each cosine coefficient, and independent from one to the next, so of deviation 12^-1/2 in steps (`JPEGNoise`). Steps
+    differ a hundredfold between coefficients, and far more from pixels, which methods that ask for one deviation would
+    not see. So the decomposition is that of pixels to coefficients in steps; what it takes apart, `y`, is still the
+    decoded picture. Of halved chrominance the differences within 2x2 pixels have singular value 0.
+
+    Raises:
+      ValueError: As `JPEG`.
+
+    References:
+      Robertson & Stevenson, DCT quantization noise in compressed images, IEEE Transactions on Circuits and Systems for
+      Video Technology 2005.
+
+    Example:
+      >>> opened = jr.Degradation(jr.operators.DecodedJPEG((16, 16, 3), 10), jr.JPEGNoise(10))
+      >>> opened.measure(key, jnp.zeros((16, 16, 3))).shape, jr.METHODS["ddnm"].refusal(opened.operator) is None
+      ((16, 16, 3), True)
+    """
+
+    image_shape: tuple[int, int, int] = static()
+    quality: int = static(default=10)  # 1 to 100, as libjpeg counts
+    subsampling: bool = static(default=False)  # 4:2:0
+
+    def __post_init__(self) -> None:
+        set_shape(self)
+        _check(self.image_shape, self.quality, _unit(self.subsampling))
+
+    def svd(self) -> SVD:
+        """That of `coefficient_map` on each unit; coefficients have the shape (H / unit, W / unit, 3 unit^2)."""
+        values, right = _decomposed(self.quality, self.subsampling)
+
+        def analyze(x: jax.Array) -> jax.Array:
+            return jnp.einsum("mn,abn->abm", like(x, right), self._units(x), precision="highest")
+
+        def synthesize(c: jax.Array) -> jax.Array:
+            side, (height, width, channels) = _unit(self.subsampling), self.image_shape
+            units = jnp.einsum("mn,abm->abn", like(c, right), c, precision="highest")
+            units = units.reshape(height // side, width // side, side, side, channels).swapaxes(1, 2)
+            return units.reshape(self.image_shape)
+
+        # U^T of the file's coefficients, which are those of its decoded picture.
+        return SVD(jnp.asarray(values), analyze, synthesize, lambda y: like(y, values) * analyze(y))
+
+    def _units(self, x: jax.Array) -> jax.Array:
+        side, (height, width, channels) = _unit(self.subsampling), self.image_shape
+        units = x.reshape(height // side, side, width // side, side, channels).swapaxes(1, 2)
+        return units.reshape(height // side, width // side, -1)
+
+    def _apply(self, x: jax.Array) -> jax.Array:
+        return x

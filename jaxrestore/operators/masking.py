@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase
 from jaxrestore.operators.spectral import SVD
@@ -33,18 +34,19 @@ class Inpainting(OperatorBase):
     def svd(self) -> SVD:
         """The mask itself: pixels are its singular vectors."""
         mask = self._mask()
-        return SVD(jnp.abs(mask), lambda x: x, lambda c: c, lambda y: jnp.sign(mask) * y)
+        return SVD(jnp.abs(mask), lambda x: x, lambda c: c, lambda y: like(y, jnp.sign(mask)) * y)
 
     def relevant(self, y: jax.Array) -> jax.Array:
         """The measurement with 0 where nothing is known, as the operator has it there."""
-        return jnp.where(self._mask() != 0, y, 0.0)
+        return jnp.where(self._mask() != 0, y, 0)
 
     def _apply(self, x: jax.Array) -> jax.Array:
         return x * self._mask().astype(x.dtype)
 
     def _mask(self) -> jax.Array:
         mask = self.mask if self.mask.ndim == 3 else self.mask[..., None]
-        return mask.astype(jnp.float32)
+        # Masks of True and False, or of integers, are numbers from here on.
+        return mask.astype(jnp.promote_types(mask.dtype, jnp.float32))
 
 
 def random_mask(key: jax.Array, image_shape: tuple[int, int, int], rate: float = 0.8) -> jax.Array:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore._pytree import pytree, static
 from jaxrestore.layers.conv import conv2d
 from jaxrestore.operators._base import OperatorBase, set_shape
@@ -48,8 +49,9 @@ class NonlinearBlur(OperatorBase):
     def _apply(self, x: jax.Array) -> jax.Array:
         _checks.array("code", self.code, code_shape(self.image_shape, self.params))
         image = (x[None] + 1) / 2
-        features = _features(image, self.params)
-        blurred = image + _trunk(_adapter(features, self.code[None], self.params), self.params)
+        params, code = jax.tree.map(lambda a: like(x, a), (self.params, self.code[None]))
+        features = _features(image, params)
+        blurred = image + _trunk(_adapter(features, code, params), params)
         return jnp.clip(2 * blurred - 1, -1.0, 1.0)[0]
 
 

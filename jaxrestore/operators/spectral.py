@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.sparse.linalg import cg
 
+from jaxrestore._numerics import like
+
 RCOND = 1e-4  # singular values below this share of the largest count as zero: float32 keeps little below them
 CG_STEPS = 100
 CG_TOLERANCE = 1e-6
@@ -42,31 +44,44 @@ def separable_svd(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int, 
     """The decomposition of x -> rows x columns^T on each channel, made from those of the two matrices."""
     height, width, _ = shape
     (left_r, values_r, right_r), (left_c, values_c, right_c) = (np.linalg.svd(m) for m in (rows, columns))
-    values = np.zeros((height, width, 1), np.float32)
+    values = np.zeros((height, width, 1))
     values[: len(values_r), : len(values_c), 0] = np.outer(values_r, values_c)
-    arrays = [jnp.asarray(a, jnp.float32) for a in (left_r, left_c, right_r, right_c)]
-    u_r, u_c, v_r, v_c = arrays
 
-    def both(first: jax.Array, x: jax.Array, second: jax.Array) -> jax.Array:
-        return jnp.einsum("ih,hwc,jw->ijc", first, x, second, precision="highest")
+    def both(first: np.ndarray, x: jax.Array, second: np.ndarray) -> jax.Array:
+        return jnp.einsum("ih,hwc,jw->ijc", like(x, first), x, like(x, second), precision="highest")
 
     def measured(y: jax.Array) -> jax.Array:
-        known = both(u_r.T, y, u_c.T)
+        known = both(left_r.T, y, left_c.T)
         return jnp.pad(known, ((0, height - y.shape[0]), (0, width - y.shape[1]), (0, 0)))
 
-    return SVD(jnp.asarray(values), lambda x: both(v_r, x, v_c), lambda c: both(v_r.T, c, v_c.T), measured)
+    return SVD(
+        jnp.asarray(values), lambda x: both(right_r, x, right_c), lambda c: both(right_r.T, c, right_c.T), measured
+    )
 
 
 def transpose(operator: Any) -> Callable[[jax.Array], jax.Array]:
     """A^T of any linear callable that knows its image shape."""
-    image = jax.ShapeDtypeStruct(operator.image_shape, jnp.float32)
-    transposed = jax.linear_transpose(operator, image)
-    return lambda y: transposed(y)[0]
+
+    def transposed(y: jax.Array) -> jax.Array:
+        image = jax.ShapeDtypeStruct(operator.image_shape, y.dtype)
+        return jax.linear_transpose(operator, image)(y)[0]
+
+    return transposed
 
 
-def find_svd(operator: Any) -> SVD | None:
-    """The operator's own decomposition, or None if it has none."""
-    return operator.svd() if hasattr(operator, "svd") else None
+def spectral(operator: Any, like_this: jax.Array) -> SVD:
+    """The operator's own decomposition, with numbers in the dtype of an image or measurement.
+
+    Raises:
+      AttributeError: If it has none.
+    """
+    svd = operator.svd()
+    return svd._replace(values=like(like_this, svd.values))
+
+
+def find_svd(operator: Any, like_this: jax.Array) -> SVD | None:
+    """The same, or None if the operator has none."""
+    return spectral(operator, like_this) if hasattr(operator, "svd") else None
 
 
 def pseudo_inverse(operator: Any, y: jax.Array, *, rcond: float = RCOND) -> jax.Array:
@@ -81,7 +96,7 @@ def pseudo_inverse(operator: Any, y: jax.Array, *, rcond: float = RCOND) -> jax.
     Returns:
       (H, W, C).
     """
-    if (svd := find_svd(operator)) is not None:
+    if (svd := find_svd(operator, y)) is not None:
         return svd.synthesize(svd.inverse(rcond) * svd.measured(y))
     adjoint = transpose(operator)
     solution, _ = cg(lambda x: adjoint(operator(x)), adjoint(y), tol=CG_TOLERANCE, maxiter=CG_STEPS)
@@ -100,7 +115,7 @@ def proximal_step(operator: Any, y: jax.Array, z: jax.Array, rho: jax.typing.Arr
     Returns:
       (H, W, C).
     """
-    if (svd := find_svd(operator)) is not None:
+    if (svd := find_svd(operator, y)) is not None:
         s = svd.values
         return svd.synthesize((s * svd.measured(y) + rho * svd.analyze(z)) / (jnp.square(s) + rho))
     adjoint = transpose(operator)
@@ -125,7 +140,7 @@ def likelihood_score(
     Returns:
       (H, W, C).
     """
-    if (svd := find_svd(operator)) is not None:
+    if (svd := find_svd(operator, residual)) is not None:
         s = svd.values
         weight = s / jnp.where(svd.nonzero(), image_variance * jnp.square(s) + noise_variance, 1.0)
         return svd.synthesize(jnp.where(svd.nonzero(), weight * svd.measured(residual), 0.0))

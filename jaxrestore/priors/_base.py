@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
+from jaxrestore._numerics import like
 from jaxrestore.schedules import DDPMSchedule
 
 
@@ -22,7 +23,7 @@ class Prior(Protocol):
     """A pytree that denoises one image. Arrays are leaves, so priors pass through jit, vmap and grad as arguments."""
 
     def denoise(self, x: jax.Array, sigma: jax.Array) -> jax.Array:
-        """Posterior mean E[x0 | x] for x = x0 + sigma n; (H, W, C) and () give (H, W, C)."""
+        """Posterior mean E[x0 | x] for x = x0 + sigma n; (H, W, C) and () give (H, W, C), in the dtype of x."""
         ...
 
     def predict(self, x_t: jax.Array, t: jax.Array, schedule: DDPMSchedule) -> Prediction:
@@ -34,7 +35,7 @@ def predict_from_denoiser(
     denoise: Callable[[jax.Array, jax.Array], jax.Array], x_t: jax.Array, t: jax.Array, schedule: DDPMSchedule
 ) -> Prediction:
     """The reverse step of a prior that knows E[x0 | x0 + sigma n] only; its variance is beta_tilde ("fixed small")."""
-    abar, log_variance = (jnp.asarray(a, jnp.float32)[t] for a in (schedule.abar, schedule.posterior_log_variance))
+    abar, log_variance = (like(x_t, a)[t] for a in (schedule.abar, schedule.posterior_log_variance))
     signal, noise = jnp.sqrt(abar), jnp.sqrt(1 - abar)
     x0 = denoise(x_t / signal, noise / signal)
     return Prediction(x0, (x_t - signal * x0) / noise, jnp.full_like(x_t, log_variance))

@@ -6,6 +6,7 @@ import numpy as np
 from jax.nn import logsumexp
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore._pytree import pytree, static
 from jaxrestore.degradation import Degradation
 from jaxrestore.noise import GaussianNoise
@@ -70,7 +71,7 @@ class MarkovChainPrior:
             )
         steps = _normalised(np.maximum(_normalised(steps), LOWEST))
         arrays = (grid, _normalised(start), steps)
-        return cls(*(jnp.asarray(a, jnp.float32) for a in arrays), num_samples=num_samples)
+        return cls(*(jnp.asarray(a) for a in arrays), num_samples=num_samples)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -123,12 +124,14 @@ class MarkovChainPrior:
         std = noise_std(self, degradation, y)
         levels = jnp.broadcast_to(self.grid[:, None, None, None], (len(self.grid), *self.image_shape))
         predicted = jax.vmap(operator)(levels).reshape(len(self.grid), -1).T
-        return ChainPosterior(self, *_log_likelihood(y, predicted, std))
+        prior = jax.tree.map(lambda a: like(y, a), self)
+        return ChainPosterior(prior, *_log_likelihood(y, like(y, predicted), like(y, std)))
 
     def _given(self, x: jax.Array, sigma: jax.Array) -> "ChainPosterior":
         """Of x0 given x = x0 + sigma n."""
         _checks.array("x", x, self.image_shape)
-        return ChainPosterior(self, *_log_likelihood(x, self.grid[None, :], sigma))
+        prior = jax.tree.map(lambda a: like(x, a), self)  # the recursions carry numbers of one dtype
+        return ChainPosterior(prior, *_log_likelihood(x, prior.grid[None, :], like(x, sigma)))
 
 
 @pytree

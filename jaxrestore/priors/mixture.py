@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore._pytree import pytree
 from jaxrestore.degradation import Degradation
 from jaxrestore.noise import GaussianNoise
@@ -50,7 +51,7 @@ class GaussianMixture:
         if not np.allclose(c, c.swapaxes(1, 2), atol=1e-6 * scale) or values.min() < -1e-6 * scale:
             raise ValueError(f"a covariance is not symmetric and positive semidefinite (eigenvalue {values.min():g})")
         arrays = (w / w.sum(), m, np.maximum(values, 0.0), vectors)
-        return cls(*(jnp.asarray(a, jnp.float32) for a in arrays))
+        return cls(*(jnp.asarray(a) for a in arrays))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -60,12 +61,13 @@ class GaussianMixture:
     def denoise(self, x: jax.Array, sigma: jax.Array) -> jax.Array:
         """E[x0 | x] for x = x0 + sigma n, exactly; x (H, W, C), sigma a positive scalar."""
         _checks.array("x", x, self.image_shape)
-        noisy = self.variances + jnp.square(sigma)  # (K, D)
-        z = self._rotate((x - self.means).reshape(len(self.means), -1))
+        weights, means, variances = (like(x, a) for a in (self.weights, self.means, self.variances))
+        noisy = variances + jnp.square(like(x, sigma))  # (K, D)
+        z = self._rotate((x - means).reshape(len(means), -1))
         log_density = -0.5 * (jnp.square(z) / noisy + jnp.log(noisy)).sum(1)
-        share = jax.nn.softmax(jnp.log(self.weights) + log_density)
-        means = self.means.reshape(len(self.means), -1) + self._rotate(self.variances / noisy * z, back=True)
-        return (share @ means).reshape(x.shape)
+        share = jax.nn.softmax(jnp.log(weights) + log_density)
+        denoised = means.reshape(len(means), -1) + self._rotate(variances / noisy * z, back=True)
+        return (share @ denoised).reshape(x.shape)
 
     def predict(self, x_t: jax.Array, t: jax.Array, schedule: DDPMSchedule) -> Prediction:
         """The reverse step at index `t` of `schedule`, with variance beta_tilde."""
@@ -75,7 +77,7 @@ class GaussianMixture:
         """One image (H, W, C)."""
         key_component, key_noise = jax.random.split(key)
         k = jax.random.categorical(key_component, jnp.log(self.weights))
-        z = jnp.sqrt(self.variances) * jax.random.normal(key_noise, self.variances.shape)
+        z = jnp.sqrt(self.variances) * jax.random.normal(key_noise, self.variances.shape, self.variances.dtype)
         return self.means[k] + self._rotate(z, back=True)[k].reshape(self.means.shape[1:])
 
     def mean(self) -> jax.Array:
@@ -85,7 +87,7 @@ class GaussianMixture:
     def covariance(self) -> jax.Array:
         """Covariance over all components, (D, D)."""
         centred = (self.means - self.mean()).reshape(len(self.means), -1)
-        within = jnp.einsum("k,kij->ij", self.weights, jnp.asarray(self._covariances(), jnp.float32))
+        within = jnp.einsum("k,kij->ij", self.weights, like(self.weights, self._covariances()))
         return within + jnp.einsum("k,ki,kj->ij", self.weights, centred, centred)
 
     def posterior(self, degradation: Degradation, y: jax.Array) -> "GaussianMixture":
@@ -136,7 +138,7 @@ class GaussianMixture:
         """(K, D) into the eigenvectors' coordinates, or back."""
         if self.bases is None:
             return z
-        return jnp.einsum("kij,kj->ki" if back else "kji,kj->ki", self.bases, z, precision="highest")
+        return jnp.einsum("kij,kj->ki" if back else "kji,kj->ki", like(z, self.bases), z, precision="highest")
 
 
 def dense_matrix(operator) -> np.ndarray:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
+from jaxrestore._numerics import like
 from jaxrestore._pytree import pytree, static
 from jaxrestore.priors._base import Prediction, predict_from_denoiser
 from jaxrestore.priors.config import UNetConfig
@@ -97,6 +98,10 @@ class NetworkPrior:
     channels; 2C output channels carry a learned variance. "edm": D = c_skip x + c_out F(c_in x, 250 log sigma) with the
     coefficients of Karras et al. 2022, table 1, which stays accurate at large sigma.
 
+    Layers have gradient rules of their own, so derivatives are taken in reverse mode (`jax.grad`, `jax.vjp`, also of
+    each other); JAX refuses `jax.jvp`. A Jacobian-vector product is the transpose of the pullback:
+    `jax.linear_transpose(jax.vjp(f, x)[1], f(x))(v)` with v in a tuple.
+
     Raises:
       ValueError: While tracing, if the image has other channels than the network.
     """
@@ -135,10 +140,13 @@ class NetworkPrior:
         return not (self.config.attention_resolutions or self.config.middle_attention)
 
     def denoise(self, x: jax.Array, sigma: jax.Array) -> jax.Array:
-        """E[x0 | x] for x = x0 + sigma n; x (H, W, C), sigma a positive scalar; (H, W, C), float32."""
+        """E[x0 | x] for x = x0 + sigma n; x (H, W, C), sigma a positive scalar; (H, W, C).
+
+        The answer has the dtype of `x`; the network computes in its own (see `UNetConfig.dtype`), float32 at most.
+        """
         self._check(x)
         label = None if self.label is None else self.label[None]
-        sigma = jnp.asarray(sigma, jnp.float32)[None]
+        sigma = like(x, sigma)[None]
         return denoise_batch(
             self.config,
             self.parametrization,
@@ -147,14 +155,14 @@ class NetworkPrior:
             sigma,
             label,
             noise_schedule=self.noise_schedule,
-        )[0]
+        )[0].astype(x.dtype)
 
     def predict(self, x_t: jax.Array, t: jax.Array, schedule: DDPMSchedule) -> Prediction:
         """The reverse step at index `t` of `schedule`; without a learned variance it is beta_tilde (fixed small)."""
         if self.parametrization == "edm":
             return predict_from_denoiser(self.denoise, x_t, t, schedule)
         tables = (schedule.abar, schedule.log_beta, schedule.posterior_log_variance, schedule.timesteps)
-        abar, log_beta, log_variance, timestep = (jnp.asarray(a, jnp.float32)[t] for a in tables)
+        abar, log_beta, log_variance, timestep = (like(x_t, a)[t] for a in tables)
         if (schedule.kind, schedule.base_steps) != (self.noise_schedule, _BASE_STEPS):
             # The process is another than the network was trained on: its own clock, read off the noise level.
             timestep = NOISE_SCHEDULES[self.noise_schedule](jnp.sqrt((1 - abar) / abar))
@@ -168,7 +176,7 @@ class NetworkPrior:
         self._check(x)
         channels = self.config.in_channels
         label = None if self.label is None else self.label[None]
-        output = apply_unet(self.config, self.params, x[None], t[None], label)[0]
+        output = apply_unet(self.config, self.params, x[None], t[None], label)[0].astype(x.dtype)
         value = output[..., channels:] if self.config.out_channels == 2 * channels else None
         return output[..., :channels], value
 

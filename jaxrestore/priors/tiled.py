@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore._pytree import pytree, static
 from jaxrestore.priors._base import Prediction, Prior
 from jaxrestore.schedules import DDPMSchedule
@@ -70,7 +71,7 @@ class TiledPrior:
         if max(height, width) <= self.tile:
             return evaluate(self.prior, x)
         starts = [tile_starts(n, self.tile, self.overlap) for n in (height, width)]
-        weights = [jnp.asarray(blending_weights(n, self.tile, self.overlap)) for n in (height, width)]
+        weights = [like(x, blending_weights(n, self.tile, self.overlap)) for n in (height, width)]
         shape = (min(height, self.tile), min(width, self.tile), channels)
         grid = np.stack(np.meshgrid(*(np.arange(len(s)) for s in starts), indexing="ij"), -1).reshape(-1, 2)
 

@@ -3,6 +3,7 @@
 from jaxrestore.samplers._base import Recording as Recording
 from jaxrestore.samplers._base import Sampler as Sampler
 from jaxrestore.samplers._base import SampleResult as SampleResult
+from jaxrestore.samplers._recipes import remembered as remembered
 from jaxrestore.samplers.ancestral import ancestral as ancestral
 from jaxrestore.samplers.ancestral import guided as guided
 from jaxrestore.samplers.ancestral import single_draw as single_draw

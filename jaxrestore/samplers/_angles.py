@@ -13,6 +13,6 @@ def cosine(a: jax.Array, b: jax.Array, axis: int | tuple[int, ...] | None = None
 
 
 def angle(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Angle between two arrays as vectors, in radians, [0, pi]; NaN where one is zero, since it has no direction."""
+    """Angle between two arrays as vectors, in radians, [0, pi]; -1 where one is zero, since it has no direction."""
     defined = jnp.any(a != 0) & jnp.any(b != 0)
-    return jnp.where(defined, jnp.arccos(jnp.clip(cosine(a, b), -1.0, 1.0)), jnp.nan)
+    return jnp.where(defined, jnp.arccos(jnp.clip(cosine(a, b), -1.0, 1.0)), -1.0)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
 
@@ -56,6 +57,9 @@ class Sampler(NamedTuple):
 
     Pure functions of one image. For batches use `jax.vmap(sampler.sample, in_axes=(0, None, None, 0))`, or
     `jaxrestore.restore`, which adds progress, memory bounds and divergence checks.
+
+    Samplers of one factory and equal settings are equal, so that `jaxrestore.restore` compiles once for all of them,
+    and can be pickled; those of your own are if their factory is decorated with `samplers.remembered`.
     """
 
     init: InitFn  # (key, prior, degradation, y) -> state
@@ -77,7 +81,8 @@ class Sampler(NamedTuple):
           key: Source of all random draws; the same key gives the same result in any batch.
           prior: What images look like.
           degradation: How `y` was measured.
-          y: One measurement, `degradation.measurement_shape`, float32.
+          y: One measurement, `degradation.measurement_shape`. Its dtype is that of the run and of the image: float32,
+            or float64 under `jax_enable_x64`; narrower ones are widened to float32.
           record_every: Keep state and estimate after every so many steps; memory grows with their number.
 
         Returns:
@@ -88,7 +93,7 @@ class Sampler(NamedTuple):
           TypeError: If `y` is no floating array, or the method cannot treat the degradation's operator.
         """
         _checks.array("y", y, degradation.measurement_shape)
-        y = degradation.relevant(y)
+        y = degradation.relevant(jnp.asarray(y, run_dtype(y)))
         state = self.init(key, prior, degradation, y)
         if record_every is None:
             state, info = self.advance(state, prior, degradation, y, self.num_steps)
@@ -120,6 +125,22 @@ class Sampler(NamedTuple):
             return self.step(state, prior, degradation, y)
 
         return jax.lax.scan(body, state, length=steps)
+
+
+def run_dtype(y: Any) -> Any:
+    """Of the states and images made from measurements: theirs, but at least float32."""
+    return jnp.result_type(y.dtype, jnp.float32)
+
+
+def falling(
+    x: jax.Array,
+    rate: jax.typing.ArrayLike,
+    least_share: jax.typing.ArrayLike,
+    index: jax.Array,
+    num_steps: int,
+) -> jax.Array:
+    """A step size that falls linearly towards a share of itself, at one of the steps, in the dtype of x."""
+    return like(x, rate) * (1.0 + index.astype(x.dtype) / num_steps * (like(x, least_share) - 1.0))
 
 
 def batch_axes(state: Any) -> Any:

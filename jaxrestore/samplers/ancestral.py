@@ -15,10 +15,12 @@ import numpy as np
 import optax
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prediction, Prior
 from jaxrestore.samplers._angles import angle
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.likelihood import Level, Likelihood
 from jaxrestore.samplers.starts import Start, noise_start
 from jaxrestore.schedules import DDPMSchedule
@@ -51,7 +53,7 @@ class ReverseProcess(NamedTuple):
     """
 
     schedule: DDPMSchedule
-    init: Callable[[Degradation], Any]  # -> memory; refuses operators that the method cannot treat
+    init: Callable[[Degradation, jax.Array], Any]  # (degradation, y) -> memory; refuses what the method cannot treat
     step: StepOfProcess
 
 
@@ -90,8 +92,8 @@ class AncestralInfo(NamedTuple):
     timestep: jax.Array  # (), int32, in the network's own numbering
     residual: jax.Array  # (), ||y - A(x0)||_2
     angle_likelihood_denoising: jax.Array  # (), between the descent direction -g and the denoising direction -eps
-    angle_likelihood: jax.Array  # (), between successive likelihood gradients; NaN at the first
-    angle_denoising: jax.Array  # (), between successive denoising directions; NaN at the first
+    angle_likelihood: jax.Array  # (), between successive likelihood gradients; -1 at the first
+    angle_denoising: jax.Array  # (), between successive denoising directions; -1 at the first
     choice: Any  # diagnostics of the choice, e.g. a `CandidateInfo` of `best_of`
 
 
@@ -106,6 +108,11 @@ def single_draw(
     return Selection(reverse.mean + jnp.where(t > 0, 1.0, 0.0) * reverse.spread(draw(0)), ())
 
 
+def _any_degradation(degradation: Degradation) -> None:
+    """Nothing is required."""
+
+
+@remembered
 def guided(
     likelihood: Likelihood,
     schedule: DDPMSchedule,
@@ -115,7 +122,7 @@ def guided(
     clip: bool = False,
     transform: optax.GradientTransformation | None = None,
     warmup_steps: int = 1,
-    require: Callable[[Degradation], None] = lambda degradation: None,
+    require: Callable[[Degradation], None] = _any_degradation,
 ) -> ReverseProcess:
     """The DDPM reverse step, its mean moved against a likelihood gradient.
 
@@ -138,14 +145,14 @@ def guided(
     transform = optax.identity() if transform is None else transform
     factors = np.ones(schedule.num_steps) if weights is None else weights
 
-    def init(degradation: Degradation) -> Any:
+    def init(degradation: Degradation, y: jax.Array) -> Any:
         require(degradation)
-        return transform.init(jnp.zeros(degradation.image_shape))
+        return transform.init(jnp.zeros(degradation.image_shape, y.dtype))
 
     def step(x, t, memory, prior, degradation, y):
-        abar = table_at(schedule.abar, t)
+        abar = table_at(schedule.abar, t, x)
         level = Level(jnp.sqrt(abar), jnp.sqrt((1.0 - abar) / abar))
-        weight = scale * table_at(factors, t)
+        weight = like(x, scale) * table_at(factors, t, x)
 
         def estimate(x: jax.Array) -> tuple[jax.Array, Prediction]:
             prediction = prior.predict(x, t, schedule)
@@ -165,8 +172,8 @@ def guided(
             (x, memory), _ = jax.lax.scan(warm_up, (x, memory), length=warmup_steps - 1)
         likely, update, memory = evaluate(x, memory)
         mean = (
-            table_at(schedule.posterior_mean_x0, t) * likely.x0
-            + table_at(schedule.posterior_mean_xt, t) * x
+            table_at(schedule.posterior_mean_x0, t, x) * likely.x0
+            + table_at(schedule.posterior_mean_xt, t, x) * x
             - weight * update
         )
         std = jnp.exp(0.5 * likely.aux.log_variance)
@@ -175,6 +182,7 @@ def guided(
     return ReverseProcess(schedule, init, step)
 
 
+@remembered
 def ancestral(
     reverse: ReverseProcess,
     *,
@@ -212,7 +220,7 @@ def ancestral(
 
     def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> AncestralState:
         key_start, key_steps = jax.random.split(key)
-        memory = reverse.init(degradation)
+        memory = reverse.init(degradation, y)
         x = start(key_start, degradation, y, float(schedule.abar[-1]))
         zeros = jnp.zeros_like(x)
         return AncestralState(x, zeros, zeros, zeros, memory, jnp.int32(0), key_steps)
@@ -225,12 +233,12 @@ def ancestral(
         key = jax.random.fold_in(state.key, state.index)
 
         def draw(k: jax.typing.ArrayLike) -> jax.Array:
-            return jax.random.normal(jax.random.fold_in(key, k), state.x.shape)
+            return jax.random.normal(jax.random.fold_in(key, k), state.x.shape, state.x.dtype)
 
         chosen = choose(reverse_step, degradation, y, t, draw)
         x = chosen.x
         if walk is not None:
-            share = table_at(kept_signal, state.index)
+            share = table_at(kept_signal, state.index, x)
             x = jnp.sqrt(share) * x + jnp.sqrt(1.0 - share) * draw(_RETURN)
         info = AncestralInfo(
             timestep=jnp.asarray(schedule.timesteps, jnp.int32)[t],
@@ -258,6 +266,6 @@ def _checked_walk(walk: Sequence[int] | np.ndarray, schedule: DDPMSchedule) -> n
     return times
 
 
-def table_at(table: np.ndarray, t: jax.Array) -> jax.Array:
-    """Entry t of a float64 table, in float32."""
-    return jnp.asarray(table, jnp.float32)[t]
+def table_at(table: np.ndarray, t: jax.Array, x: jax.Array) -> jax.Array:
+    """Entry t of a float64 table, in the dtype of the image x."""
+    return like(x, table)[t]

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
-from jaxrestore._numerics import safe_norm
+from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
-from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._base import Sampler, falling
+from jaxrestore.samplers._recipes import remembered
 
 
 class DAPSState(NamedTuple):
@@ -35,8 +36,8 @@ def probability_flow(prior: Prior, x: jax.Array, sigma: jax.Array, steps: int, *
       steps: Network evaluations; 1 is the denoised estimate.
       sigma_min: Last level above zero.
     """
-    high, low = sigma ** (1 / 7), sigma_min ** (1 / 7)
-    ramp = jnp.arange(steps) / max(steps - 1, 1)
+    high, low = like(x, sigma) ** (1 / 7), sigma_min ** (1 / 7)
+    ramp = jnp.arange(steps, dtype=x.dtype) / max(steps - 1, 1)
     levels = jnp.append((high + ramp * (low - high)) ** 7, 0.0)
 
     def euler(x: jax.Array, pair: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
@@ -46,6 +47,7 @@ def probability_flow(prior: Prior, x: jax.Array, sigma: jax.Array, steps: int, *
     return jax.lax.scan(euler, x, (levels[:-1], levels[1:]))[0]
 
 
+@remembered
 def daps(
     *,
     num_steps: int = 200,
@@ -101,26 +103,26 @@ def daps(
 
     def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> DAPSState:
         key_start, key_steps = jax.random.split(key)
-        x = float(sigmas[0]) * jax.random.normal(key_start, degradation.image_shape)
+        x = float(sigmas[0]) * jax.random.normal(key_start, degradation.image_shape, y.dtype)
         return DAPSState(x, jnp.zeros_like(x), jnp.int32(0), key_steps)
 
     def step(state: DAPSState, prior: Prior, degradation: Degradation, y: jax.Array) -> tuple[DAPSState, DAPSInfo]:
-        levels = jnp.asarray(sigmas, jnp.float32)
+        levels, likely_noise = like(state.x, sigmas), like(state.x, tau)
         sigma, sigma_next = levels[state.index], levels[state.index + 1]
-        rate = learning_rate * (1.0 + state.index / num_steps * (lr_min_ratio - 1.0))
+        rate = falling(state.x, learning_rate, lr_min_ratio, state.index, num_steps)
         key_langevin, key_noise = jax.random.split(jax.random.fold_in(state.key, state.index))
         x0 = probability_flow(prior, state.x, sigma, ode_steps, sigma_min=min(0.01, sigma_min))
 
         def energy(x: jax.Array) -> jax.Array:
             misfit = jnp.sum(jnp.square(degradation.operator(x) - y))
-            return jnp.sum(jnp.square(x - x0)) / (2.0 * jnp.square(sigma)) + misfit / (2.0 * jnp.square(tau))
+            return jnp.sum(jnp.square(x - x0)) / (2.0 * jnp.square(sigma)) + misfit / (2.0 * jnp.square(likely_noise))
 
         def langevin(j: jax.Array, x: jax.Array) -> jax.Array:
-            noise = jax.random.normal(jax.random.fold_in(key_langevin, j), x.shape)
+            noise = jax.random.normal(jax.random.fold_in(key_langevin, j), x.shape, x.dtype)
             return x - rate * jax.grad(energy)(x) + jnp.sqrt(2.0 * rate) * noise
 
         drawn = jax.lax.fori_loop(0, langevin_steps, langevin, x0)
-        x = drawn + sigma_next * jax.random.normal(key_noise, drawn.shape)
+        x = drawn + sigma_next * jax.random.normal(key_noise, drawn.shape, drawn.dtype)
         residuals = [safe_norm(y - degradation.operator(image)) for image in (x0, drawn)]
         return DAPSState(x, x0, state.index + 1, state.key), DAPSInfo(sigma, *residuals)
 

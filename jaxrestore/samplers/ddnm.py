@@ -6,14 +6,16 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
-from jaxrestore._numerics import safe_norm
+from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import find_svd, likelihood_score
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require
 
 
+@remembered
 def null_space_process(
     schedule: schedules.DDPMSchedule, *, eta: jax.typing.ArrayLike = 0.85, noise_std: jax.typing.ArrayLike | None = None
 ) -> ReverseProcess:
@@ -21,21 +23,22 @@ def null_space_process(
     _checks.within("eta", eta, 0.0, 1.0)
     check_noise_std(noise_std)
 
-    def init(degradation: Degradation) -> tuple[()]:
+    def init(degradation: Degradation, y: jax.Array) -> tuple[()]:
         require("ddnm", "linear", degradation)
         return ()
 
     def step(x, t, memory, prior, degradation, y):
         prediction = prior.predict(x, t, schedule)
         x0, eps, operator = prediction.x0, prediction.eps, degradation.operator
-        abar = table_at(schedule.abar_previous, t)
-        signal, std = jnp.sqrt(abar), jnp.sqrt(1.0 - abar)
-        noise = signal * jnp.sqrt(noise_variance(degradation, noise_std))  # of the measurement, on the state's scale
-        keep = jnp.sqrt(1.0 - jnp.square(eta))
+        abar = table_at(schedule.abar_previous, t, x)
+        signal, std, fresh = jnp.sqrt(abar), jnp.sqrt(1.0 - abar), like(x, eta)
+        # That of the measurement, on the state's scale.
+        noise = signal * jnp.sqrt(noise_variance(degradation, noise_std, x.dtype))
+        keep = jnp.sqrt(1.0 - jnp.square(fresh))
         residual = y - operator(x0)
-        if (svd := find_svd(operator)) is not None:
+        if (svd := find_svd(operator, x)) is not None:
             inverse, coefficients = svd.inverse(), svd.analyze(x0)
-            shares = _shares(svd.nonzero() & (noise > 0), noise * inverse, std, eta)
+            shares = _shares(svd.nonzero() & (noise > 0), noise * inverse, std, fresh)
             misfit = jnp.where(svd.nonzero(), inverse * svd.measured(y) - coefficients, 0.0)
             change = signal * svd.synthesize(shares.measurement * misfit)
             kept = svd.synthesize(shares.eps * svd.analyze(eps))
@@ -44,7 +47,7 @@ def null_space_process(
                 return svd.synthesize(shares.fresh * svd.analyze(z))
         else:
             # Brings at most half as much noise as is drawn into any direction.
-            drawn = jnp.asarray(eta * std)
+            drawn = fresh * std
             ratio = jnp.minimum(noise / jnp.maximum(drawn, 1e-20), 1e6)
             change = signal * likelihood_score(operator, residual, 1.0, jnp.square(ratio))
             kept = keep * std * eps
@@ -65,7 +68,7 @@ class _Shares(NamedTuple):
     eps: jax.Array  # deviation of the noise that is kept
 
 
-def _shares(heard: jax.Array, measured: jax.Array, std: jax.Array, eta: jax.typing.ArrayLike) -> _Shares:
+def _shares(heard: jax.Array, measured: jax.Array, std: jax.Array, eta: jax.Array) -> _Shares:
     """The rule of DDNM+.
 
     Args:
@@ -85,6 +88,7 @@ def _shares(heard: jax.Array, measured: jax.Array, std: jax.Array, eta: jax.typi
     )
 
 
+@remembered
 def ddnm(
     *,
     num_steps: int | schedules.DDPMSchedule = 100,

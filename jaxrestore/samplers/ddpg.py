@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
-from jaxrestore._numerics import safe_norm
+from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import likelihood_score, transpose
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require
 from jaxrestore.samplers.starts import Start, noise_start
@@ -15,6 +16,7 @@ from jaxrestore.samplers.starts import Start, noise_start
 _LEAST_RIDGE = 1e-4  # published, for measurements without noise
 
 
+@remembered
 def preconditioned_process(
     schedule: schedules.DDPMSchedule,
     *,
@@ -31,31 +33,31 @@ def preconditioned_process(
         _checks.within("zeta", zeta, 0.0, 1.0)
     check_noise_std(noise_std)
 
-    def init(degradation: Degradation) -> tuple[()]:
+    def init(degradation: Degradation, y: jax.Array) -> tuple[()]:
         require("ddpg", "linear", degradation)
         return ()
 
     def step(x, t, memory, prior, degradation, y):
         prediction = prior.predict(x, t, schedule)
         x0, operator = prediction.x0, degradation.operator
-        abar, abar_previous = table_at(schedule.abar, t), table_at(schedule.abar_previous, t)
-        variance = noise_variance(degradation, noise_std)
+        abar, abar_previous = table_at(schedule.abar, t, x), table_at(schedule.abar_previous, t, x)
+        variance = noise_variance(degradation, noise_std, x.dtype)
         noisy = variance > 0
         misfit = y - operator(x0)
-        back_projection = likelihood_score(operator, misfit, 1.0, jnp.maximum(ridge * variance, _LEAST_RIDGE))
+        back_projection = likelihood_score(operator, misfit, 1.0, jnp.maximum(like(x, ridge) * variance, _LEAST_RIDGE))
         least_squares = transpose(operator)(misfit)
-        delta = jnp.where(noisy, abar_previous**gamma, 0.0)
+        delta = jnp.where(noisy, abar_previous ** like(x, gamma), 0.0)
         rate = (1.0 - abar_previous) / (1.0 - abar) if shrink else 1.0
         change = rate * ((1.0 - delta) * back_projection + delta * least_squares)
         # With noise the last step returns the estimate as it is.
         corrected = x0 + jnp.where((t == 0) & noisy, 0.0, 1.0) * change
         rest = jnp.sqrt(1.0 - abar_previous)
         if zeta is None:
-            mean, fresh = jnp.sqrt(abar_previous) * corrected, jnp.float32(0.0)
+            mean, fresh = jnp.sqrt(abar_previous) * corrected, like(x, 0.0)
         else:
             eps = (x - jnp.sqrt(abar) * corrected) / jnp.sqrt(1.0 - abar)
-            share = jnp.sqrt(1.0 - zeta) * jnp.where(noisy, delta, 1.0)
-            mean, fresh = jnp.sqrt(abar_previous) * corrected + rest * share * eps, jnp.sqrt(zeta)
+            share = jnp.sqrt(1.0 - like(x, zeta)) * jnp.where(noisy, delta, 1.0)
+            mean, fresh = jnp.sqrt(abar_previous) * corrected + rest * share * eps, jnp.sqrt(like(x, zeta))
 
         def spread(z: jax.Array) -> jax.Array:
             return rest * fresh * z
@@ -65,6 +67,7 @@ def preconditioned_process(
     return ReverseProcess(schedule, init, step)
 
 
+@remembered
 def ddpg(
     *,
     num_steps: int | schedules.DDPMSchedule = 100,

@@ -4,13 +4,16 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
-from jaxrestore._numerics import safe_norm
+from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
+from jaxrestore.operators.spectral import spectral
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import check_noise_std, noise_variance, require
 
 
+@remembered
 def spectral_process(
     schedule: schedules.DDPMSchedule,
     *,
@@ -23,28 +26,31 @@ def spectral_process(
     _checks.within("eta_b", eta_b, 0.0, 1.0)
     check_noise_std(noise_std)
 
-    def init(degradation: Degradation) -> tuple[()]:
+    def init(degradation: Degradation, y: jax.Array) -> tuple[()]:
         require("ddrm", "svd", degradation)
         return ()
 
     def step(x, t, memory, prior, degradation, y):
+        fresh, trust = like(x, eta), like(x, eta_b)
         prediction = prior.predict(x, t, schedule)
-        svd = degradation.operator.svd()
-        abar = table_at(schedule.abar_previous, t)
+        svd = spectral(degradation.operator, x)
+        abar = table_at(schedule.abar_previous, t, x)
         sigma = jnp.sqrt((1.0 - abar) / abar)
         measured_at, inverse = svd.nonzero(), svd.inverse()
-        noise = jnp.sqrt(noise_variance(degradation, noise_std)) * inverse  # the measurement's, in each direction
+        noise = (
+            jnp.sqrt(noise_variance(degradation, noise_std, x.dtype)) * inverse
+        )  # the measurement's, in each direction
         estimate, eps = svd.analyze(prediction.x0), svd.analyze(prediction.eps)
         measured = inverse * svd.measured(y)
 
-        keep = jnp.sqrt(1.0 - jnp.square(eta))
+        keep = jnp.sqrt(1.0 - jnp.square(fresh))
         unmeasured = estimate + keep * sigma * eps
         # Divided by noise where noise > sigma only; elsewhere the branch is not taken.
         noisier = estimate + keep * sigma * (measured - estimate) / jnp.where(noise > sigma, noise, 1.0)
-        cleaner = (1.0 - eta_b) * estimate + eta_b * measured
+        cleaner = (1.0 - trust) * estimate + trust * measured
         mean = jnp.where(measured_at, jnp.where(noise > sigma, noisier, cleaner), unmeasured)
-        left = jnp.sqrt(jnp.maximum(jnp.square(sigma) - jnp.square(noise * eta_b), 0.0))
-        std = jnp.where(measured_at & (noise <= sigma), left, eta * sigma)
+        left = jnp.sqrt(jnp.maximum(jnp.square(sigma) - jnp.square(noise * trust), 0.0))
+        std = jnp.where(measured_at & (noise <= sigma), left, fresh * sigma)
 
         signal = jnp.sqrt(abar)
         gradient = svd.synthesize(jnp.where(measured_at, estimate - measured, 0.0))
@@ -61,6 +67,7 @@ def spectral_process(
     return ReverseProcess(schedule, init, step)
 
 
+@remembered
 def ddrm(
     *,
     num_steps: int | schedules.DDPMSchedule = 20,

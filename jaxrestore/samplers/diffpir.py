@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxrestore import _checks, schedules
-from jaxrestore._numerics import safe_norm
+from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import proximal_step
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import LEAST_VARIANCE, check_noise_std, noise_variance, require
 from jaxrestore.samplers.starts import Start, noise_start
@@ -15,6 +16,7 @@ from jaxrestore.samplers.starts import Start, noise_start
 ENDS = ("data", "state")
 
 
+@remembered
 def proximal_process(
     schedule: schedules.DDPMSchedule,
     *,
@@ -30,7 +32,7 @@ def proximal_process(
     _checks.one_of("end", end, ENDS)
     check_noise_std(noise_std)
 
-    def init(degradation: Degradation) -> tuple[()]:
+    def init(degradation: Degradation, y: jax.Array) -> tuple[()]:
         require("diffpir", "linear", degradation)
         return ()
 
@@ -38,24 +40,25 @@ def proximal_process(
         prediction = prior.predict(x, t, schedule)
         x0, operator = prediction.x0, degradation.operator
         x0 = jnp.clip(x0, -1.0, 1.0) if clip else x0
-        abar, abar_previous = table_at(schedule.abar, t), table_at(schedule.abar_previous, t)
-        variance = jnp.maximum(noise_variance(degradation, noise_std), LEAST_VARIANCE)
-        rho = strength * variance * abar / (1.0 - abar)
+        abar, abar_previous = table_at(schedule.abar, t, x), table_at(schedule.abar_previous, t, x)
+        variance = jnp.maximum(noise_variance(degradation, noise_std, x.dtype), LEAST_VARIANCE)
+        rho = like(x, strength) * variance * abar / (1.0 - abar)
         corrected = proximal_step(operator, y, x0, rho)
         eps = (x - jnp.sqrt(abar) * corrected) / jnp.sqrt(1.0 - abar)
-        rest = jnp.sqrt(1.0 - abar_previous)
-        mean = jnp.sqrt(abar_previous) * corrected + rest * jnp.sqrt(1.0 - zeta) * eps
+        rest, fresh = jnp.sqrt(1.0 - abar_previous), like(x, zeta)
+        mean = jnp.sqrt(abar_previous) * corrected + rest * jnp.sqrt(1.0 - fresh) * eps
         if end == "state":
             mean = jnp.where(t > 0, mean, x)
 
         def spread(z: jax.Array) -> jax.Array:
-            return rest * jnp.sqrt(zeta) * z
+            return rest * jnp.sqrt(fresh) * z
 
         return ReverseStep(mean, spread, x0, prediction.eps, x0 - corrected, safe_norm(y - operator(x0))), memory
 
     return ReverseProcess(schedule, init, step)
 
 
+@remembered
 def diffpir(
     *,
     num_steps: int | schedules.DDPMSchedule = 100,

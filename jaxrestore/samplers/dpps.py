@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import _checks, schedules
+from jaxrestore._numerics import like
 from jaxrestore.operators import Operator
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import (
     Choice,
     ReverseStep,
@@ -17,6 +19,7 @@ from jaxrestore.samplers.ancestral import (
     ancestral,
     guided,
     single_draw,
+    table_at,
 )
 from jaxrestore.samplers.dps import residual_norm
 from jaxrestore.samplers.starts import Start, aligned_start, noise_start
@@ -33,7 +36,6 @@ class CandidateInfo(NamedTuple):
 class _Best(NamedTuple):
     """The best candidate so far."""
 
-    x: jax.Array
     index: jax.Array
     cost: jax.Array
 
@@ -64,7 +66,8 @@ def select_candidate(
     """The noisy state among `num_candidates` that is most consistent with the measurement.
 
     Candidates c_k = mean + spread(z_k) are scored by ||sqrt(abar_{t-1}) y - A(c_k - sqrt(1 - abar_{t-1}) eps)||_2. They
-    are drawn `chunk_size` at a time and only the best is kept, so memory does not depend on their number.
+    are drawn `chunk_size` at a time and only the best's index is kept, so memory does not depend on their number; the
+    best is drawn once more. Its derivative is that of the chosen candidate.
 
     Args:
       reverse: The reverse step.
@@ -78,26 +81,34 @@ def select_candidate(
     References:
       Wu et al. 2024 (arXiv 2402.16907), algorithm 1.
     """
-    shift = jnp.sqrt(1.0 - abar_previous) * reverse.eps
-    target = jnp.sqrt(abar_previous) * y
 
-    def cost(k: jax.Array) -> tuple[jax.Array, jax.Array]:
-        candidate = reverse.mean + reverse.spread(draw(k))
-        distance = jnp.sqrt(jnp.sum(jnp.square(target - operator(candidate - shift))))
-        return jnp.where(k < num_candidates, distance, jnp.inf), candidate
+    def candidate(k: jax.Array) -> jax.Array:
+        return reverse.mean + reverse.spread(draw(k))
+
+    # Which candidate is chosen has no derivative, the chosen one has. So the loop, whose length is known only as it
+    # runs and which reverse mode could not go back through, sees constants, and keeps an index instead of an image.
+    constants = (operator, y, abar_previous, reverse.eps)
+    fixed_operator, fixed_y, abar, eps = jax.lax.stop_gradient(constants)
+    shift, target = jnp.sqrt(1.0 - abar) * eps, jnp.sqrt(abar) * fixed_y
+
+    def cost(k: jax.Array) -> jax.Array:
+        misfit = target - fixed_operator(jax.lax.stop_gradient(candidate(k)) - shift)
+        return jnp.where(k < num_candidates, jnp.sqrt(jnp.sum(jnp.square(misfit))), jnp.inf)
 
     def chunk(i: jax.Array, best: _Best) -> _Best:
         indices = i * chunk_size + jnp.arange(chunk_size, dtype=jnp.int32)
-        costs, candidates = jax.vmap(cost)(indices)
+        costs = jax.vmap(cost)(indices)
         first = jnp.argmin(costs)
-        newcomer = _Best(candidates[first], indices[first], costs[first])
+        newcomer = _Best(indices[first], costs[first])
         return jax.tree.map(lambda new, old: jnp.where(newcomer.cost < best.cost, new, old), newcomer, best)
 
-    none_yet = _Best(reverse.mean, jnp.int32(-1), jnp.float32(jnp.inf))
+    none_yet = _Best(jnp.int32(-1), like(reverse.mean, jnp.inf))
     best = jax.lax.fori_loop(0, -(-num_candidates // chunk_size), chunk, none_yet)
-    return Selection(best.x, CandidateInfo(num_candidates, best.index, best.cost))
+    x = jnp.where(best.index < 0, reverse.mean, candidate(best.index))
+    return Selection(x, CandidateInfo(num_candidates, best.index, best.cost))
 
 
+@remembered
 def best_of(schedule: schedules.DDPMSchedule, n_max: int = 50, *, chunk_size: int = 2) -> Choice:
     """The choice of DPPS, for any ancestral sampler: the best of up to `n_max` draws, more of them as noise falls.
 
@@ -121,7 +132,7 @@ def best_of(schedule: schedules.DDPMSchedule, n_max: int = 50, *, chunk_size: in
             reverse,
             degradation.operator,
             y,
-            jnp.asarray(schedule.abar_previous, jnp.float32)[t],
+            table_at(schedule.abar_previous, t, reverse.mean),
             jnp.asarray(counts, jnp.int32)[t],
             draw,
             chunk_size=chunk_size,
@@ -130,6 +141,7 @@ def best_of(schedule: schedules.DDPMSchedule, n_max: int = 50, *, chunk_size: in
     return choose
 
 
+@remembered
 def dpps(
     *,
     num_steps: int | schedules.DDPMSchedule = 1000,

@@ -7,6 +7,7 @@ from jaxrestore import schedules
 from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ancestral, guided
 from jaxrestore.samplers.likelihood import Estimate, Level, LikelihoodGradient
 
@@ -30,6 +31,7 @@ def residual_norm(
     return LikelihoodGradient(gradient, residual, x0, aux)
 
 
+@remembered
 def dps(
     *,
     num_steps: int | schedules.DDPMSchedule = 1000,

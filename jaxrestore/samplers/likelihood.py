@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
-from jaxrestore.noise import GaussianNoise, NoNoise
+from jaxrestore.noise import GaussianNoise, JPEGNoise, NoNoise
 from jaxrestore.operators._base import Needs, unmet
 
 Estimate = Callable[[jax.Array], tuple[jax.Array, Any]]  # noisy image -> (denoised image, whatever else comes with it)
@@ -52,20 +52,21 @@ def require(method: str, needs: Needs, degradation: Degradation) -> None:
         )
 
 
-def noise_variance(degradation: Degradation, std: jax.typing.ArrayLike | None) -> jax.Array:
-    """Variance of the measurement noise: the degradation's own, or that of a given standard deviation.
+def noise_variance(degradation: Degradation, std: jax.typing.ArrayLike | None, dtype: Any) -> jax.Array:
+    """Variance of the measurement noise, in a dtype: the degradation's own, or that of a given standard deviation.
 
     Raises:
       TypeError: If none is given and the degradation's noise is not Gaussian.
     """
     noise = degradation.noise
-    if std is None and not isinstance(noise, GaussianNoise | NoNoise):
+    if std is None and not isinstance(noise, GaussianNoise | JPEGNoise | NoNoise):
+        mend = ", e.g. degradation.noise.equivalent_std(y)" if hasattr(noise, "equivalent_std") else ""
         raise _checks.InputTypeError(
-            f"the noise is {type(noise).__name__}, which has no one strength; give the sampler noise_std"
+            f"the noise is {type(noise).__name__}, which has no one strength; give the sampler noise_std{mend}"
         )
     if std is None:
-        std = noise.std if isinstance(noise, GaussianNoise) else 0.0
-    return jnp.square(jnp.asarray(std, jnp.float32))
+        std = noise.std if isinstance(noise, GaussianNoise | JPEGNoise) else 0.0
+    return jnp.square(jnp.asarray(std, dtype))
 
 
 def check_noise_std(std: jax.typing.ArrayLike | None) -> None:

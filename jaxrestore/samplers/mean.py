@@ -9,6 +9,7 @@ from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler, batch_axes
+from jaxrestore.samplers._recipes import remembered
 
 
 class MeanState(NamedTuple):
@@ -19,6 +20,7 @@ class MeanState(NamedTuple):
     key: jax.Array  # ()
 
 
+@remembered
 def mean_of(sampler: Sampler, num_runs: int) -> Sampler:
     """A sampler whose answer is the mean of several independent runs of another.
 

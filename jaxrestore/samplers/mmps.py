@@ -9,6 +9,7 @@ from jaxrestore._numerics import gmres, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.linearised import linearise
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ancestral, guided
 from jaxrestore.samplers.likelihood import (
     Estimate,
@@ -22,6 +23,7 @@ from jaxrestore.samplers.likelihood import (
 SOLVERS = ("cg", "gmres")
 
 
+@remembered
 def moment_matching(
     solver_steps: int = 1, noise_std: jax.typing.ArrayLike | None = None, *, solver: str = "cg"
 ) -> Likelihood:
@@ -50,7 +52,7 @@ def moment_matching(
         measured, forward, adjoint = linearise(degradation.operator, x0)
         # x = signal (x0 + sigma n), so the Jacobian with respect to x0 + sigma n is signal times that of x.
         scale = level.signal * jnp.square(level.sigma)
-        variance = noise_variance(degradation, noise_std)
+        variance = noise_variance(degradation, noise_std, x.dtype)
 
         def covariance(v: jax.Array) -> jax.Array:
             (pulled,) = back(adjoint(v))
@@ -67,6 +69,7 @@ def moment_matching(
     return likelihood
 
 
+@remembered
 def mmps(
     *,
     num_steps: int | schedules.DDPMSchedule = 100,

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import optax
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore.samplers._angles import cosine
+from jaxrestore.samplers._recipes import remembered
 
 
 class AdaptiveDirectionalMomentumState(NamedTuple):
@@ -18,6 +20,7 @@ class AdaptiveDirectionalMomentumState(NamedTuple):
     count: jax.Array  # (), int32, updates made
 
 
+@remembered
 def adaptive_directional_momentum(beta: jax.typing.ArrayLike = 0.9) -> optax.GradientTransformation:
     """Smooth a gradient along its previous direction, the more the better the two agree.
 
@@ -54,7 +57,8 @@ def adaptive_directional_momentum(beta: jax.typing.ArrayLike = 0.9) -> optax.Gra
             return jnp.where(started, (cosine(gradient, last, axis=-1).mean() + 1.0) / 2.0, 0.0)
 
         def smooth(gradient: jax.Array, last: jax.Array, weight: jax.Array) -> jax.Array:
-            return weight * beta * last + (1.0 - weight * beta) * gradient
+            share = weight * like(gradient, beta)
+            return share * last + (1.0 - share) * gradient
 
         weight = jax.tree.map(agreement, updates, previous)
         smoothed = jax.tree.map(smooth, updates, previous, weight)

@@ -16,6 +16,7 @@ from jaxrestore.operators import Operator
 from jaxrestore.operators.enlarged import Enlarged, enlarge, enlargement_error
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.starts import FirstImage
 
 _OVERLAP = 1.2
@@ -30,7 +31,8 @@ def coarse_degradation(degradation: Degradation, factor: int) -> Degradation:
     operator, noise = degradation.operator, degradation.noise
     if isinstance(noise, GaussianNoise | NoNoise):
         std = noise.std if isinstance(noise, GaussianNoise) else 0.0
-        noise = GaussianNoise(jnp.hypot(jnp.asarray(std, jnp.float32), enlargement_error(operator, factor)))
+        error = enlargement_error(operator, factor)
+        noise = GaussianNoise(jnp.hypot(jnp.asarray(std, error.dtype), error))
     # To the type checker whether it is linear is a fact of the class; here it is one of the operator inside.
     return Degradation(cast(Operator, Enlarged(operator, factor)), noise)
 
@@ -41,6 +43,7 @@ class Part(Protocol):
     def __call__(self, *, sigma_max: float, sigma_min: float, start: FirstImage | None) -> Sampler: ...
 
 
+@remembered
 def over_grids(part: Part, num_grids: int, *, crossing: float = 0.5) -> Sampler:
     """A sampler that begins on a picture reduced by 2^(num_grids - 1) and ends on the whole one.
 
@@ -71,6 +74,7 @@ def over_grids(part: Part, num_grids: int, *, crossing: float = 0.5) -> Sampler:
     return sampler
 
 
+@remembered
 def coarse_to_fine(coarse: Sampler, fine: Callable[[FirstImage], Sampler], *, factor: int = 2) -> Sampler:
     """A sampler that begins on a reduced picture, where an evaluation of the prior costs a `factor`^2-th.
 
@@ -107,7 +111,7 @@ def coarse_to_fine(coarse: Sampler, fine: Callable[[FirstImage], Sampler], *, fa
     _checks.at_least("factor", factor, 2)
 
     def blank(degradation: Degradation, y: jax.Array) -> jax.Array:
-        return jnp.zeros(degradation.image_shape)
+        return jnp.zeros(degradation.image_shape, y.dtype)
 
     def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> Any:
         if not getattr(prior, "any_size", True):

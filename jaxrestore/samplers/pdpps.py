@@ -5,12 +5,14 @@ import numpy as np
 
 from jaxrestore import schedules
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ancestral, guided
 from jaxrestore.samplers.dpps import best_of
 from jaxrestore.samplers.preconditioned import preconditioned_residual
 from jaxrestore.samplers.starts import FirstImage, aligned_start, image_start, noise_start
 
 
+@remembered
 def pdpps(
     *,
     num_steps: int = 30,

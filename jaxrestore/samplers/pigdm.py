@@ -7,12 +7,14 @@ import numpy as np
 
 from jaxrestore import schedules
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ancestral, guided
 from jaxrestore.samplers.likelihood import Likelihood, check_noise_std, require
 from jaxrestore.samplers.preconditioned import preconditioned_residual
 from jaxrestore.samplers.starts import Start, noise_start
 
 
+@remembered
 def pseudo_inverse_guidance(noise_std: jax.typing.ArrayLike | None = None) -> Likelihood:
     """`preconditioned_residual` by its first name: r^2 times the gradient of log N(y; A x0, r^2 A A^T + s^2 I).
 
@@ -25,6 +27,7 @@ def pseudo_inverse_guidance(noise_std: jax.typing.ArrayLike | None = None) -> Li
     return preconditioned_residual(noise_std=noise_std)
 
 
+@remembered
 def pigdm(
     *,
     num_steps: int | schedules.DDPMSchedule = 100,

@@ -9,6 +9,7 @@ from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.linearised import linearise
 from jaxrestore.operators.spectral import likelihood_score
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.likelihood import (
     LEAST_VARIANCE,
     Estimate,
@@ -20,6 +21,7 @@ from jaxrestore.samplers.likelihood import (
 )
 
 
+@remembered
 def preconditioned_residual(*, solver_steps: int = 5, noise_std: jax.typing.ArrayLike | None = None) -> Likelihood:
     """The gradient of v/2 ||y - A(x0(x))||^2 in the metric (v A A^T + s^2 I)^-1, the metric held fixed.
 
@@ -43,7 +45,7 @@ def preconditioned_residual(*, solver_steps: int = 5, noise_std: jax.typing.Arra
     def likelihood(
         estimate: Estimate, x: jax.Array, level: Level, degradation: Degradation, y: jax.Array
     ) -> LikelihoodGradient:
-        operator, noise = degradation.operator, noise_variance(degradation, noise_std)
+        operator, noise = degradation.operator, noise_variance(degradation, noise_std, x.dtype)
         variance = jnp.square(level.sigma) / (1.0 + jnp.square(level.sigma))
         x0, back, aux = jax.vjp(estimate, x, has_aux=True)
         if operator.linear:

@@ -5,6 +5,7 @@ import optax
 
 from jaxrestore import _checks
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.preconditioned import preconditioned_residual
 from jaxrestore.samplers.spgd import spgd
 from jaxrestore.samplers.starts import FirstImage
@@ -22,6 +23,7 @@ def split_budget(evaluations: int, detail: float) -> tuple[int, int]:
     return num_steps, max(1, round(evaluations / num_steps))
 
 
+@remembered
 def pspgd(
     *,
     evaluations: int = 24,

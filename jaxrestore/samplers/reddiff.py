@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import optax
 
 from jaxrestore import _checks, schedules
-from jaxrestore._numerics import safe_norm
+from jaxrestore._numerics import like, safe_norm
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators.spectral import pseudo_inverse
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import table_at
 from jaxrestore.samplers.starts import upsample
 
@@ -29,6 +30,7 @@ class REDDiffInfo(NamedTuple):
     residual: jax.Array  # (), ||y - A(mu)||_2
 
 
+@remembered
 def reddiff(
     *,
     num_steps: int | schedules.DDPMSchedule = 1000,
@@ -79,15 +81,15 @@ def reddiff(
         x = upsample(degradation, y)
         if x is None:
             linear = degradation.operator.linear
-            x = pseudo_inverse(degradation.operator, y) if linear else jnp.zeros(degradation.image_shape)
+            x = pseudo_inverse(degradation.operator, y) if linear else jnp.zeros(degradation.image_shape, y.dtype)
         return REDDiffState(x, jnp.zeros_like(x), adam.init(x), jnp.int32(0), key)
 
     def step(
         state: REDDiffState, prior: Prior, degradation: Degradation, y: jax.Array
     ) -> tuple[REDDiffState, REDDiffInfo]:
         t = schedule.num_steps - 1 - state.index
-        abar = table_at(schedule.abar, t)
-        noise = jax.random.normal(jax.random.fold_in(state.key, state.index), state.x.shape)
+        abar = table_at(schedule.abar, t, state.x)
+        noise = jax.random.normal(jax.random.fold_in(state.key, state.index), state.x.shape, state.x.dtype)
         noisy = jnp.sqrt(abar) * state.x + jnp.sqrt(1.0 - abar) * noise
         prediction = prior.predict(noisy, t, schedule)
 
@@ -96,11 +98,11 @@ def reddiff(
             return jnp.mean(jnp.square(difference)) / 2.0, safe_norm(difference)
 
         (_, residual), gradient = jax.value_and_grad(misfit, has_aux=True)(state.x)
-        weight = strength * jnp.sqrt((1.0 - abar) / abar)
+        weight = like(state.x, strength) * jnp.sqrt((1.0 - abar) / abar)
         gradient = gradient + weight * (prediction.eps - noise) / noise.size
         # Adam does not care for the gradient's scale, except through its epsilon: sums, not means, keep clear of it.
         update, optimizer = adam.update(noise.size * gradient, state.optimizer)
-        x = state.x - learning_rate * cast(jax.Array, update)
+        x = state.x - like(state.x, learning_rate) * cast(jax.Array, update)
         timestep = jnp.asarray(schedule.timesteps, jnp.int32)[t]
         return REDDiffState(x, prediction.x0, optimizer, state.index + 1, state.key), REDDiffInfo(timestep, residual)
 

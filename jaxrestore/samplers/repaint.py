@@ -1,15 +1,19 @@
 """RePaint: inpainting by walking the reverse process back and forth."""
 
+import jax
 import jax.numpy as jnp
 
 from jaxrestore import schedules
 from jaxrestore._numerics import safe_norm
 from jaxrestore.degradation import Degradation
+from jaxrestore.operators.spectral import spectral
 from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ReverseProcess, ReverseStep, ancestral, table_at
 from jaxrestore.samplers.likelihood import require
 
 
+@remembered
 def replacement_process(schedule: schedules.DDPMSchedule) -> ReverseProcess:
     """The reverse process of RePaint: what was measured comes from the measurement, the rest from the prior.
 
@@ -17,16 +21,18 @@ def replacement_process(schedule: schedules.DDPMSchedule) -> ReverseProcess:
     x_{t-1} are drawn from q(x_{t-1} | x0 = A^+ y), all others from the DDPM step.
     """
 
-    def init(degradation: Degradation) -> tuple[()]:
+    def init(degradation: Degradation, y: jax.Array) -> tuple[()]:
         require("repaint", "svd", degradation)
         return ()
 
     def step(x, t, memory, prior, degradation, y):
         prediction = prior.predict(x, t, schedule)
-        svd = degradation.operator.svd()
+        svd = spectral(degradation.operator, x)
         measured, answer = svd.nonzero(), svd.inverse() * svd.measured(y)
-        abar = table_at(schedule.abar_previous, t)
-        unknown = table_at(schedule.posterior_mean_x0, t) * prediction.x0 + table_at(schedule.posterior_mean_xt, t) * x
+        abar = table_at(schedule.abar_previous, t, x)
+        unknown = (
+            table_at(schedule.posterior_mean_x0, t, x) * prediction.x0 + table_at(schedule.posterior_mean_xt, t, x) * x
+        )
         mean = svd.synthesize(jnp.where(measured, jnp.sqrt(abar) * answer, svd.analyze(unknown)))
         std = jnp.exp(0.5 * prediction.log_variance)
 
@@ -41,6 +47,7 @@ def replacement_process(schedule: schedules.DDPMSchedule) -> ReverseProcess:
     return ReverseProcess(schedule, init, step)
 
 
+@remembered
 def repaint(*, num_steps: int | schedules.DDPMSchedule = 250, jump_length: int = 10, jump_repeats: int = 10) -> Sampler:
     """RePaint, for masks and other linear operators with a decomposition: known pixels replaced, again and again.
 

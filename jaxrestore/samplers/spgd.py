@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import optax
 
 from jaxrestore import _checks, schedules
+from jaxrestore._numerics import like
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._angles import angle
-from jaxrestore.samplers._base import Sampler
+from jaxrestore.samplers._base import Sampler, falling
+from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.likelihood import Estimate, Level, Likelihood, LikelihoodGradient
 from jaxrestore.samplers.momentum import AdaptiveDirectionalMomentumState, adaptive_directional_momentum
 from jaxrestore.samplers.starts import FirstImage
@@ -31,9 +33,9 @@ class SPGDInfo(NamedTuple):
     sigma: jax.Array  # (), noise level
     residual: jax.Array  # (), ||A(x0) - y||_2
     angle_likelihood_denoising: jax.Array  # (), between the descent direction -g and x0 - x
-    angle_likelihood: jax.Array  # (), between successive annealing steps' likelihood gradients; NaN at the first
-    angle_denoising: jax.Array  # (), between successive denoising directions; NaN at the first
-    # (), mean alpha of the step's warm-up iterations after the first; NaN without them, and under another transform
+    angle_likelihood: jax.Array  # (), between successive annealing steps' likelihood gradients; -1 at the first
+    angle_denoising: jax.Array  # (), between successive denoising directions; -1 at the first
+    # (), mean alpha of the step's warm-up iterations after the first; 0 without them, and under another transform
     momentum_weight: jax.Array
 
 
@@ -59,6 +61,7 @@ def squared_residual(
     return LikelihoodGradient(gradient, jnp.sqrt(squared), x0, aux)
 
 
+@remembered
 def spgd(
     *,
     num_steps: int = 100,
@@ -117,15 +120,15 @@ def spgd(
 
     def init(key: jax.Array, prior: Prior, degradation: Degradation, y: jax.Array) -> SPGDState:
         key_start, key_steps = jax.random.split(key)
-        x = float(sigmas[0]) * jax.random.normal(key_start, degradation.image_shape)
+        x = float(sigmas[0]) * jax.random.normal(key_start, degradation.image_shape, y.dtype)
         zeros = jnp.zeros_like(x)
         x = x if start is None else x + start(degradation, y)
         return SPGDState(x, zeros, zeros, zeros, jnp.int32(0), key_steps)
 
     def step(state: SPGDState, prior: Prior, degradation: Degradation, y: jax.Array) -> tuple[SPGDState, SPGDInfo]:
-        levels = jnp.asarray(sigmas, jnp.float32)
+        levels = like(state.x, sigmas)
         sigma, sigma_next = levels[state.index], levels[state.index + 1]
-        rate = learning_rate * (1.0 + state.index / num_steps * (lr_min_ratio - 1.0))
+        rate = falling(state.x, learning_rate, lr_min_ratio, state.index, num_steps)
 
         def estimate(x: jax.Array) -> tuple[jax.Array, None]:
             return prior.denoise(x, sigma), None
@@ -135,11 +138,11 @@ def spgd(
             likely = likelihood(estimate, x, Level(1.0, sigma), degradation, y)
             update, memory = transform.update(likely.gradient, memory)
             inner = _Inner(likely.gradient, likely.x0 - x, likely.x0, likely.residual)
-            weight = memory.weight if isinstance(memory, AdaptiveDirectionalMomentumState) else jnp.float32(jnp.nan)
+            weight = memory.weight if isinstance(memory, AdaptiveDirectionalMomentumState) else like(x, 0.0)
             return (x - rate * cast(jax.Array, update), memory, inner), weight
 
         # The momentum restarts at every noise level.
-        before = _Inner(state.gradient, state.direction, state.x0, jnp.float32(0))
+        before = _Inner(state.gradient, state.direction, state.x0, like(state.x, 0.0))
         carry = (state.x, transform.init(state.x), before)
         (x, _, last), weights = jax.lax.scan(warm_up, carry, length=warmup_steps)
         # The denoising step uses the last evaluation: no further pass through the network.
@@ -151,7 +154,7 @@ def spgd(
             angle_likelihood_denoising=angle(-last.gradient, last.direction),
             angle_likelihood=angle(last.gradient, state.gradient),
             angle_denoising=angle(last.direction, state.direction),
-            momentum_weight=weights[1:].mean() if warmup_steps > 1 else jnp.float32(jnp.nan),
+            momentum_weight=weights[1:].mean() if warmup_steps > 1 else like(state.x, 0.0),
         )
         return SPGDState(x, last.x0, last.gradient, last.direction, state.index + 1, state.key), info
 

@@ -6,7 +6,9 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
+from jaxrestore._numerics import like
 from jaxrestore.degradation import Degradation
+from jaxrestore.samplers._recipes import remembered
 
 FirstImage = Callable[[Degradation, jax.Array], jax.Array]  # (degradation, y) -> (H, W, C), which noise is added to
 
@@ -21,7 +23,7 @@ class Start(Protocol):
 
 def noise_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
     """x_T ~ N(0, I)."""
-    return jax.random.normal(key, degradation.image_shape)
+    return jax.random.normal(key, degradation.image_shape, y.dtype)
 
 
 def aligned_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
@@ -34,11 +36,12 @@ def aligned_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: 
       Wu et al., Diffusion Posterior Proximal Sampling for Image Restoration, ACM MM 2024 (arXiv 2402.16907), aligned
       initialisation.
     """
-    noise = jax.random.normal(key, degradation.image_shape)
+    noise = jax.random.normal(key, degradation.image_shape, y.dtype)
     upsampled = upsample(degradation, y)
-    return noise if upsampled is None else jnp.sqrt(abar) * upsampled + jnp.sqrt(1.0 - jnp.asarray(abar)) * noise
+    return noise if upsampled is None else _mixed(upsampled, noise, abar)
 
 
+@remembered
 def image_start(image: FirstImage) -> Start:
     """x_T = sqrt(abar_T) x + sqrt(1 - abar_T) n: an image under the noise of the first level.
 
@@ -46,10 +49,16 @@ def image_start(image: FirstImage) -> Start:
     """
 
     def start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
-        noise = jax.random.normal(key, degradation.image_shape)
-        return jnp.sqrt(abar) * image(degradation, y) + jnp.sqrt(1.0 - jnp.asarray(abar)) * noise
+        noise = jax.random.normal(key, degradation.image_shape, y.dtype)
+        return _mixed(image(degradation, y), noise, abar)
 
     return start
+
+
+def _mixed(image: jax.Array, noise: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
+    """An image under noise."""
+    share = like(noise, abar)
+    return jnp.sqrt(share) * image + jnp.sqrt(1.0 - share) * noise
 
 
 def upsample(degradation: Degradation, y: jax.Array) -> jax.Array | None:
