@@ -36,7 +36,7 @@ def check(ys: Stack, shape: tuple[int, ...]) -> None:
 
 
 def read(ys: Stack, rows: Sequence[int] | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The measurements of some rows, (len(rows), *shape), in the dtype of a run. A row that follows itself is read once.
+    """The measurements of some rows, (len(rows), *shape), in the dtype of a run; one that follows itself is read once.
 
     Raises:
       ValueError: If one of a stack that is no array has another shape, or is not finite.
