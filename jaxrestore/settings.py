@@ -54,7 +54,6 @@ TASK_SETTINGS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             "spgd": {"learning_rate": 0.6},
             "dpps": {"scale": 10.0},
             "dps": {"scale": 10.0},
-            "ddnm": {"eta": 1.0},
             "mmps": {"solver_steps": 3},
             "reddiff": {"learning_rate": 0.2},
         },
