@@ -92,8 +92,8 @@ def test_the_conformance_suite_holds_in_double_precision():
 
 @pytest.mark.parametrize("name", ["spgd", "dps", "dpps", "ddnm", "ddrm"])
 def test_a_run_makes_no_value_that_is_not_a_number(name):
-    """So that a program that hosts it may search its own; two steps show all that the first lacks."""
-    lengths = {"num_steps": 2, **({"warmup_steps": 1} if name == "spgd" else {})}
+    """So that a program that hosts it may search its own; the second shows all that the first lacks."""
+    lengths = {"num_steps": 3, **({"warmup_steps": 1} if name == "spgd" else {})}
     sampler = jr.METHODS[name].factory(**lengths)
     with jax.debug_nans(True):
         info = jax.jit(sampler.sample)(KEY, PRIOR, *degraded(name)).info
