@@ -17,7 +17,7 @@ PUBLISHED = {
     "down_sampling_x4": operators.SuperResolution(SHAPE, 4),
     "gaussian_blur_61_3.0": operators.GaussianBlur(SHAPE, 61, 3.0),
     "gaussian_blur_9_1.5": operators.GaussianBlur(SHAPE, 9, 1.5),
-    "motion_blur_61_0.5": operators.MotionBlur(SHAPE, jnp.asarray(GOLDEN.raw("motion_blur_61_0.5.kernel"))),
+    "motion_blur_61_0.5": operators.MotionBlur(SHAPE, GOLDEN.kernel("motion_blur_61_0.5.kernel")),
     "inpainting_random": operators.Inpainting(GOLDEN["inpainting_random.mask"][0]),
     "inpainting_box": operators.Inpainting(GOLDEN["inpainting_box.mask"][0]),
     "phase_retrieval": operators.PhaseRetrieval(SHAPE, 2.0),
@@ -73,10 +73,10 @@ def test_gaussian_blur_is_that_of_scipy():
     np.testing.assert_allclose(blurred, expected, atol=1e-5)
 
 
-def test_motion_blur_is_a_correlation_with_reflected_borders():
+def test_motion_blur_is_a_convolution_with_reflected_borders():
     x = np.asarray(jax.random.normal(jax.random.key(0), (12, 18, 3)))
     blurred = LINEAR["motion"](jnp.asarray(x))
-    expected = [scipy.ndimage.correlate(x[..., c], np.asarray(KERNEL), mode="mirror") for c in range(3)]
+    expected = [scipy.ndimage.convolve(x[..., c], np.asarray(KERNEL), mode="mirror") for c in range(3)]
     np.testing.assert_allclose(blurred, np.stack(expected, -1), atol=1e-5)
 
 
@@ -85,6 +85,11 @@ def test_average_pooling_is_the_mean_of_blocks():
     np.testing.assert_allclose(
         operators.SuperResolution((4, 4, 1), 2, kernel="average")(x)[..., 0], [[2.5, 4.5], [10.5, 12.5]]
     )
+
+
+def test_a_bright_pixel_becomes_the_kernel():
+    point = jnp.zeros((9, 9, 1)).at[4, 4].set(1.0)
+    np.testing.assert_allclose(operators.MotionBlur((9, 9, 1), KERNEL)(point)[2:7, 2:7, 0], KERNEL, atol=1e-6)
 
 
 @given(st.sampled_from([1, 3, 19, 61]), st.floats(0, 1), st.integers(0, 2**31 - 1))
