@@ -7,14 +7,20 @@ import pathlib
 import tempfile
 from collections.abc import Iterator
 
+from jaxrestore.storage import leftovers
+
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # error numbers of a disk that is full, for all or for this user
 
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A temporary file beside `path`, of the same suffix, that takes its place when the block ends without an error."""
+    """A temporary file beside `path`, of the same suffix, that takes its place when the block ends without an error.
+
+    What runs that were killed have left in the folder is removed first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    leftovers.sweep_once(path.parent)
+    handle, name = tempfile.mkstemp(prefix=leftovers.prefix(), suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = pathlib.Path(name)
     try:

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrestore.storage import leftovers
+
 VERSION = 1
 
 
@@ -86,7 +88,8 @@ def save(
     arrays = {name: np.asarray(a) for name, a in params.items()}
     header = {"format": f"jaxrestore-{kind}", "version": VERSION, **description, "sha256": checksum(arrays)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    leftovers.sweep_once(path.parent)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=leftovers.prefix(), suffix=f".{path.name}", dir=path.parent))
     old = temporary.with_name(temporary.name + "-old")
     try:
         with ocp.Checkpointer(_writer()) as checkpointer:
