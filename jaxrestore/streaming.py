@@ -1,6 +1,7 @@
 """Restoring many images as a stream of finished batches."""
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxrestore import _checks, parallel
+from jaxrestore import _checks, parallel, scale
 from jaxrestore._progress import step_bar
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
@@ -71,6 +72,9 @@ def restore_batches(
     Raises:
       ValueError: If a shape or setting does not fit.
       TypeError: If `ys` is no floating array.
+
+    Warns:
+      ScaleWarning: If measurements seem to be in [0, 1] or [0, 255] instead of [-1, 1].
     """
     _checks.at_least("batch_size", batch_size, 1)
     _checks.at_least("num_samples", num_samples, 1)
@@ -119,6 +123,19 @@ def _check_measurements(ys: Any, degradation: Degradation, batched: bool) -> Non
     _checks.array("one measurement of ys", ys[0], shape)
     if not np.isfinite(np.asarray(ys)).all():
         raise ValueError("ys has values that are not finite")
+    _warn_of_scale(ys, degradation, batched)
+
+
+def _warn_of_scale(ys: Any, degradation: Degradation, batched: bool) -> None:
+    """Say so where measurements seem to be on another scale than pictures in [-1, 1]."""
+    if batched:
+        doubts = {i: text for i, y in enumerate(ys) for text in scale.doubts(_take(degradation, i), [y]).values()}
+    else:
+        doubts = scale.doubts(degradation, ys)
+    if doubts:
+        index, reason = next(iter(doubts.items()))
+        others = f"; so do {len(doubts) - 1} more" if len(doubts) > 1 else ""
+        warnings.warn(f"measurement {index} of ys {reason}{others}", scale.ScaleWarning, stacklevel=4)
 
 
 def _run(

@@ -61,6 +61,7 @@ def test_every_method_restores(run, tmp_path, prior, method):
 
 def test_repaint_fills_holes_in(run, tmp_path, prior):
     images.save(tmp_path / "in.png", PHOTO)
+    images.save(tmp_path / "in.mask.png", np.sign(PHOTO[..., :1]))
     words = ["restore", "in.png", "-o", "out.png", "--task", "inpainting_random"]
     settings = with_settings(prior, "repaint", num_steps=4, jump_length=2, jump_repeats=2)
     code, _, err = run(*words, *settings)
@@ -114,9 +115,10 @@ def test_a_picture_that_diverges_is_named_and_the_others_are_written(run, tmp_pa
     assert code == 1
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png", "d.png"]
     assert all(name in out for name in ("a.png", "c.png", "d.png"))
-    first, second = err.splitlines()
-    assert first.startswith("error: 1 of 4 pictures diverged")
+    doubt, first, second = err.splitlines()
+    assert doubt.startswith("warning: in/b.npy has values up to 1e+38")
+    assert first.startswith("error: 1 of 4 pictures failed")
     assert first.endswith("lower learning_rate, e.g. --set learning_rate=...")
-    assert "b.npy: posterior sample 0 at step " in second
+    assert "b.npy: diverged, posterior sample 0 at step " in second
     assert "posterior sample 1 at step " in second
     assert second.endswith("it has no result")

@@ -1,7 +1,8 @@
 """`jaxrestore restore`."""
 
-import dataclasses
+import os
 import pathlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,15 +11,17 @@ import jax
 import numpy as np
 
 from jaxrestore import images, parallel
-from jaxrestore.cli import _failures, _files, _prior
+from jaxrestore.cli import _files, _prior, _targets
+from jaxrestore.cli._failures import Failures
 from jaxrestore.cli._method_choice import MethodChoice, method_options
-from jaxrestore.cli._options import PATH, force_option, out_option
+from jaxrestore.cli._options import PATH, force_option, out_option, strict_option
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors import Prior, TiledPrior
-from jaxrestore.restore import Divergence, Sample, best_samples, each_sample, moments
+from jaxrestore.restore import Divergence, Moments, Sample, best_samples, each_sample, moments
 from jaxrestore.samplers import Sampler
+from jaxrestore.scale import ScaleWarning, doubts
 from jaxrestore.streaming import restore_batches
 
 _TILE, _LARGEST_WHOLE = 256, 512  # pixels; networks know the sizes they were trained at, and memory is bounded
@@ -32,6 +35,15 @@ class Job(NamedTuple):
     index: int  # its place in the folder, whatever is skipped: it chooses the key
     y: np.ndarray  # (H, W, C), the measurement
     like: images.Picture | None  # what the result keeps of its file: depth, transparency, ...; None for arrays
+    drawn: pathlib.Path | None  # the file of its mask or kernel, for tasks that have one
+
+
+class Plan(NamedTuple):
+    """Pictures that are restored together, and how."""
+
+    group: list[Job]
+    degradation: Degradation
+    sampler: Sampler
 
 
 @click.command("restore")
@@ -64,6 +76,7 @@ class Job(NamedTuple):
     help="Restore this process's share of a folder: auto, or I/N@HOST:PORT for process I of N.",
 )
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose result exists: goes on after a stop.")
+@strict_option
 def command(
     source: pathlib.Path,
     out: pathlib.Path,
@@ -75,13 +88,16 @@ def command(
     tile: int | None,
     distributed: str | None,
     skip_existing: bool,
+    strict: bool,
 ) -> None:
     """Restore the degraded picture SOURCE, or all pictures of a folder.
 
     Every file is written as soon as its batch is done. PNG, JPEG, WebP and TIFF, any size; amplitudes for phase
     retrieval as .npy. Results keep what their format can of SOURCE: 16 bits, grey, transparency (inpainting fills it
-    in), resolution and texts; colours are sRGB. A picture that diverges does not keep the others from being restored:
-    it is named at the end. Several devices share each batch; for several processes see --distributed.
+    in), resolution and texts; colours are sRGB. Masks and kernels are named, or lie beside the pictures as `degrade`
+    writes them. A picture that cannot be read or written, or diverges, does not keep the others from being restored: it
+    is named at the end, and the exit code is 1. Several devices share each batch; for several processes see
+    --distributed.
 
     \b
     jaxrestore restore small.png -o large.png --task super_resolution --option factor=4
@@ -92,72 +108,117 @@ def command(
     if save_std and method_choice.samples < 2:
         raise click.UsageError("--save-std needs --samples of at least 2")
     paths = _files.inputs(source, (*images.SUFFIXES, ".npy"))
-    targets = _files.outputs(paths, source, out)
-    for target in targets:
-        _files.check_suffix(target)
-    indices = [i for i in parallel.share(range(len(paths))) if not (skip_existing and targets[i].exists())]
+    targets = _targets.outputs(paths, source, out)
+    _targets.check_suffixes(targets)
+    indices = [i for i in parallel.share(range(len(paths))) if not (skip_existing and os.path.exists(targets[i]))]
     written = [targets[i] for i in indices]
-    _files.refuse_existing([*written, *(f for t in written if save_std for f in _std_files(t))], force)
-    options = task_choice.read_options()
+    _targets.check([*written, *(f for t in written if save_std for f in _std_files(t))], force)
+    options = task_choice.read_options(draws=False)
+    if task_choice.noise is not None:
+        method_choice.warn_of_idle_noise()
     prior, channels = method_choice.load_prior(dtype=dtype)
-    jobs = [Job(paths[i], targets[i], i, *_read(paths[i], channels, task_choice, options)) for i in indices]
+    failures = Failures(len(indices), strict=strict, advice=method_choice.advice)
+    jobs = []
+    for i in indices:
+        with failures.of(paths[i]):
+            jobs.append(_read(paths[i], targets[i], i, channels, task_choice, options))
 
     # All tasks and samplers are made, and so all options checked, before the first picture is restored.
-    plans = [_plan(group, task_choice, method_choice, options) for group in _groups(jobs)]
-    failed: list[_failures.FailedSample] = []
-    restored: set[pathlib.Path] = set()
-    for group, degradation, sampler in plans:
-        divergences: list[Divergence] = []
-        batches = restore_batches(
-            sampler,
-            _tiled(prior, tile, degradation.image_shape),
-            degradation,
-            np.stack([job.y for job in group]),
-            key=key_for("sampler", task_choice.seed),
-            batch_size=method_choice.batch_size,
-            num_samples=method_choice.samples,
-            indices=[job.index for job in group],
-            mesh=parallel.local_mesh(),
-            progress=not method_choice.quiet and jax.process_index() == 0,
-        )
-        for image, line in _save_results(each_sample(batches, divergences), group, save_std, force):
-            restored.add(group[image].source)
-            click.echo(line)
-        failed += _failures.failed_samples(divergences, [job.source for job in group])
-    _failures.raise_failed(failed, restored, len(jobs), method_choice.advice)
+    plans = []
+    for group in _groups(jobs):
+        with failures.of(*(job.source for job in group)):
+            plans.append(_plan(group, task_choice, method_choice, options))
+    failures.check_some_left(len(plans))
+    for plan in plans:
+        _warn_of_scale(plan)
+    _targets.check_room(out, _to_be_written(plans, save_std))
+    with failures.told(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScaleWarning)  # the library's, which knows no files, and doubts bright pictures
+        for group, degradation, sampler in plans:
+            divergences: list[Divergence] = []
+            batches = restore_batches(
+                sampler,
+                _tiled(prior, tile, degradation.image_shape),
+                degradation,
+                np.stack([job.y for job in group]),
+                key=key_for("sampler", task_choice.seed),
+                batch_size=method_choice.batch_size,
+                num_samples=method_choice.samples,
+                indices=[job.index for job in group],
+                mesh=parallel.local_mesh(),
+                progress=not method_choice.quiet and jax.process_index() == 0,
+            )
+            samples, restored = each_sample(batches, divergences), []
+            for result in moments(samples) if save_std else best_samples(samples):
+                job = group[result.image]
+                with failures.of(job.source):
+                    click.echo(_save(job, result, force))
+                    restored.append(job.source)
+            failures.note_divergences(divergences, [job.source for job in group], restored)
 
 
 def _read(
-    path: pathlib.Path, channels: int, task_choice: TaskChoice, options: Mapping[str, Any]
-) -> tuple[np.ndarray, images.Picture | None]:
-    """A measurement, without the border that the task cannot treat, and what its result is to be kept like."""
+    path: pathlib.Path,
+    target: pathlib.Path,
+    index: int,
+    channels: int,
+    task_choice: TaskChoice,
+    options: Mapping[str, Any],
+) -> Job:
+    """A picture with its measurement, without the border that the task cannot treat."""
     definition = task_choice.definition
+    drawn = task_choice.find_drawn(path)
     (y, like), multiple = _files.read_measurement(path, definition), definition.multiple(options)
     y = _prior.known_measurement(y, channels, definition, path)
     try:
-        height, width, _ = definition.image_shape(y.shape, options)
+        shape = definition.image_shape(y.shape, options)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    if height % multiple or width % multiple:
+    if shape[0] % multiple or shape[1] % multiple:
         # Such an image has the sides of its measurement: those that are enlarged are multiples of their factor.
-        y = _files.crop(y, multiple, path)
-        if like is not None and like.alpha is not None:
-            like = dataclasses.replace(like, alpha=_files.crop(like.alpha, multiple, path))
+        def part(pixels: np.ndarray) -> np.ndarray:
+            return images.crop_to_multiple(pixels, multiple)
+
+        y = _files.cut(images.Picture(y), part, path).pixels
+        like = like and like.cut(part)
+        shape = definition.image_shape(y.shape, options)
         click.echo(f"{path} is cut to {y.shape[0]}x{y.shape[1]}: sides must be multiples of {multiple}", err=True)
-    return y, like
+    _targets.check_sides(target, shape)
+    return Job(path, target, index, y, like, drawn)
 
 
 def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs whose measurements are of one shape: they are restored together."""
-    return [[jobs[i] for i in members] for members in _files.indices_by_shape([job.y for job in jobs]).values()]
+    """Jobs whose measurements are of one shape, and whose masks or kernels are equal: they are restored together."""
+    contents = {path: path.read_bytes() for path in {job.drawn for job in jobs} if path is not None}
+    groups: dict[tuple[Any, ...], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.y.shape, job.drawn and contents[job.drawn]), []).append(job)
+    return list(groups.values())
 
 
-def _plan(
-    group: list[Job], task_choice: TaskChoice, method_choice: MethodChoice, options: Mapping[str, Any]
-) -> tuple[list[Job], Degradation, Sampler]:
+def _plan(group: list[Job], task_choice: TaskChoice, method_choice: MethodChoice, options: Mapping[str, Any]) -> Plan:
     """A group of jobs with what made their measurements, and what restores them."""
-    task = task_choice.build(task_choice.definition.image_shape(group[0].y.shape, options), options)
-    return group, task.degradation, method_choice.method.build(**method_choice.settings_for(task))
+    shape = task_choice.definition.image_shape(group[0].y.shape, options)
+    task = task_choice.build(shape, options, group[0].drawn)
+    return Plan(group, task.degradation, method_choice.method.build(**method_choice.settings_for(task)))
+
+
+def _warn_of_scale(plan: Plan) -> None:
+    """Name arrays that seem to be on another scale; pictures say themselves what their black and white are."""
+    arrays = [job for job in plan.group if job.like is None]
+    for i, reason in doubts(plan.degradation, (job.y for job in arrays)).items():
+        warnings.warn(f"{arrays[i].source} {reason}", ScaleWarning, stacklevel=2)
+
+
+def _to_be_written(plans: Sequence[Plan], save_std: bool) -> Iterator[tuple[pathlib.Path, tuple[int, int, int], int]]:
+    """Files, and shape and depth of what goes into them."""
+    for group, degradation, _ in plans:
+        height, width, channels = degradation.image_shape
+        for job in group:
+            is_grey, depth = (False, 8) if job.like is None else (job.like.mode == "grey", job.like.depth)
+            yield job.target, (height, width, 1 if is_grey else channels), depth
+            if save_std:
+                yield from ((path, degradation.image_shape, 8) for path in _std_files(job.target))
 
 
 def _tiled(prior: Prior, tile: int | None, shape: Sequence[int]) -> Prior:
@@ -167,18 +228,12 @@ def _tiled(prior: Prior, tile: int | None, shape: Sequence[int]) -> Prior:
     return TiledPrior(prior, tile=tile, overlap=tile // 4) if tile else prior
 
 
-def _save_results(
-    samples: Iterator[Sample], group: Sequence[Job], save_std: bool, force: bool
-) -> Iterator[tuple[int, str]]:
-    """Write each result of a group as soon as it is there; its place in the group, and a line that says so."""
-    if save_std:
-        for image, mean, std in moments(samples):
-            yield image, _save_moments(group[image], mean, std, force)
-    else:
-        for best in best_samples(samples):
-            job = group[best.image]
-            _files.save_result(job.target, best.x, job.like, force)
-            yield best.image, f"{job.target}  residual {best.residual:.3f}"
+def _save(job: Job, result: Sample | Moments, force: bool) -> str:
+    """Write a result; a line that says so."""
+    if isinstance(result, Moments):
+        return _save_moments(job, result.mean, result.std, force)
+    _files.save_result(job.target, result.x, job.like, force)
+    return f"{job.target}  residual {result.residual:.3f}"
 
 
 def _std_files(target: pathlib.Path) -> list[pathlib.Path]:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrestore.storage import leftovers
+from jaxrestore.storage import before, leftovers
 
 VERSION = 1
 
@@ -79,6 +79,7 @@ def save(
     Raises:
       FileExistsError: If `path` exists and `overwrite` is False.
       WeightsError: If the arrays do not have the names and shapes of `expected`, or some are not finite.
+      OSError: If there is no room for them.
     """
     import orbax.checkpoint as ocp  # 1 s to import, needed here only
 
@@ -87,6 +88,7 @@ def save(
     path = pathlib.Path(path).absolute()
     arrays = {name: np.asarray(a) for name, a in params.items()}
     header = {"format": f"jaxrestore-{kind}", "version": VERSION, **description, "sha256": checksum(arrays)}
+    before.check_room(path.parent, sum(a.nbytes for a in arrays.values()), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     leftovers.sweep_once(path.parent)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=leftovers.prefix(), suffix=f".{path.name}", dir=path.parent))
