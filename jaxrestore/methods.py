@@ -9,7 +9,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 from jaxrestore import _checks, schedules
+from jaxrestore.degradation import Degradation
+from jaxrestore.noise import NoNoise
 from jaxrestore.operators import Operator
 from jaxrestore.operators._base import NEEDS, Needs, unmet
 from jaxrestore.samplers import (
@@ -32,7 +37,7 @@ from jaxrestore.samplers import (
     spgd,
 )
 from jaxrestore.samplers.pspgd import split_budget
-from jaxrestore.samplers.starts import FirstImage, image_start
+from jaxrestore.samplers.starts import FirstImage, image_start, upsample
 
 REFERENCE_SIDE = 256  # pixels; settings that depend on the size of the image are stated for this side
 SHARED_SETTINGS = ("grids", "mean_of")  # what `build` takes beside the arguments of a method's factory
@@ -214,6 +219,11 @@ def _is_linear(settings: Settings, operator: Operator) -> bool:
     return operator.linear
 
 
+def _measures_no_image(settings: Settings, operator: Operator) -> bool:
+    y = jax.ShapeDtypeStruct(operator.measurement_shape, jnp.float32)
+    return jax.eval_shape(lambda y: upsample(Degradation(operator, NoNoise()), y), y) is None
+
+
 METHODS: Mapping[str, Method] = {
     "spgd": Method(
         spgd,
@@ -237,14 +247,22 @@ METHODS: Mapping[str, Method] = {
             ),
         },
     ),
-    "dpps": Method(dpps, "scale", _one_gradient_each, weight_grows_with_side=True, remedy="lower scale", part=_reverse),
+    "dpps": Method(
+        dpps,
+        "scale",
+        _one_gradient_each,
+        weight_grows_with_side=True,
+        remedy="lower scale",
+        part=_reverse,
+        idle_where={"aligned": _measures_no_image},
+    ),
     "pdpps": Method(
         pdpps,
         "scale",
         _one_gradient_each,
         remedy="lower scale",
         part=_annealed,
-        idle_where={"solver_steps": _is_linear},
+        idle_where={"solver_steps": _is_linear, "aligned": _measures_no_image},
     ),
     "dps": Method(dps, "scale", _dps, weight_grows_with_side=True, remedy="lower scale"),
     "diffpir": Method(diffpir, "strength", _no_gradients, "linear", remedy="raise strength", part=_reverse),

@@ -19,6 +19,7 @@ SHAPE = (8, 8, 3)
 KEY = jax.random.key(0)
 LINEAR = operators.Denoising(SHAPE)
 HOLES = operators.Inpainting(operators.random_mask(KEY, SHAPE, 0.5))
+AMPLITUDES = operators.PhaseRetrieval(SHAPE, 2.0)
 NOT_LINEAR = operators.HighDynamicRange(SHAPE)
 # Small numbers of everything that costs time.
 SHORT = {
@@ -71,8 +72,12 @@ IDLE = [
     ("pspgd", NOT_LINEAR, {}, {"solver_steps": 1}),
     ("pspgd", LINEAR, {"evaluations": 6}, {"detail": 0.0}),
     ("pspgd", LINEAR, {"evaluations": 24}, {"detail": 0.0}),
+    ("dpps", LINEAR, {}, {"aligned": False}),
+    ("dpps", AMPLITUDES, {}, {"aligned": False}),
+    ("pdpps", AMPLITUDES, {}, {"aligned": False}),
+    ("pdpps", LINEAR, {}, {"aligned": False}),
     ("pdpps", LINEAR, {}, {"solver_steps": 1}),
-    ("pdpps", NOT_LINEAR, {}, {"solver_steps": 1}),
+    ("pdpps", AMPLITUDES, {}, {"solver_steps": 1}),
     ("repaint", HOLES, {"jump_repeats": 1}, {"jump_length": 2}),
     ("repaint", HOLES, {"jump_repeats": 2}, {"jump_length": 2}),
 ]
