@@ -157,6 +157,18 @@ def test_gradients_agree_with_finite_differences(name):
     check_grads(LINEAR[name], (x,), order=1, modes=("rev",), rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32])
+def test_masks_of_whole_numbers_keep_what_is_not_zero(dtype):
+    known = np.random.default_rng(0).random((12, 18)) < 0.5
+    x = jax.random.normal(jax.random.key(0), (12, 18, 3))
+    operator = operators.Inpainting((255 * known).astype(dtype))
+    expected = operators.Inpainting(jnp.asarray(known, jnp.float32))
+    np.testing.assert_array_equal(operator(x), expected(x))
+    np.testing.assert_array_equal(jax.jit(lambda operator, x: operator(x))(operator, x), expected(x))
+    np.testing.assert_array_equal(operator.svd().values, expected.svd().values)
+    np.testing.assert_array_equal(operator.relevant(x), expected.relevant(x))
+
+
 def test_settings_can_differ_across_a_batch():
     masks = jax.vmap(lambda k: operators.random_mask(k, (4, 4, 3), 0.5))(jax.random.split(jax.random.key(0), 3))
     x = jnp.ones((3, 4, 4, 3))
@@ -175,6 +187,10 @@ def test_settings_can_differ_across_a_batch():
         (lambda: operators.random_mask(jax.random.key(0), (4, 4, 3), 1.2), "rate is 1.2"),
         (lambda: operators.box_mask(jax.random.key(0), (32, 32, 3), (32, 8)), "does not fit into 32x32"),
         (lambda: operators.SuperResolution((8, 8, 3), 4)(jnp.ones((2, 8, 8, 3))), "for a batch use"),
+        (
+            lambda: operators.Inpainting(jnp.full((4, 4), 255.0))(jnp.ones((4, 4, 3))),
+            "mask has values up to 255, expected 1",
+        ),
         (lambda: operators.Inpainting(jnp.ones((4, 4, 2)))(jnp.ones((4, 4, 3))), r"mask has shape \(4, 4, 2\)"),
     ],
 )

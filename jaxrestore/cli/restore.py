@@ -1,5 +1,6 @@
 """`jaxrestore restore`."""
 
+import hashlib
 import os
 import pathlib
 import warnings
@@ -36,6 +37,7 @@ class Job(NamedTuple):
     y: np.ndarray  # (H, W, C), the measurement
     like: images.Picture | None  # what the result keeps of its file: depth, transparency, ...; None for arrays
     drawn: pathlib.Path | None  # the file of its mask or kernel, for tasks that have one
+    drawn_as: str | None  # what tells this file from those of others
 
 
 class Plan(NamedTuple):
@@ -184,15 +186,15 @@ def _read(
         shape = definition.image_shape(y.shape, options)
         click.echo(f"{path} is cut to {y.shape[0]}x{y.shape[1]}: sides must be multiples of {multiple}", err=True)
     _targets.check_sides(target, shape)
-    return Job(path, target, index, y, like, drawn)
+    drawn_as = None if drawn is None else hashlib.sha256(drawn.read_bytes()).hexdigest()
+    return Job(path, target, index, y, like, drawn, drawn_as)
 
 
 def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
     """Jobs whose measurements are of one shape, and whose masks or kernels are equal: they are restored together."""
-    contents = {path: path.read_bytes() for path in {job.drawn for job in jobs} if path is not None}
     groups: dict[tuple[Any, ...], list[Job]] = {}
     for job in jobs:
-        groups.setdefault((job.y.shape, job.drawn and contents[job.drawn]), []).append(job)
+        groups.setdefault((job.y.shape, job.drawn_as), []).append(job)
     return list(groups.values())
 
 
