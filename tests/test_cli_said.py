@@ -8,7 +8,7 @@ from cli_words import PHOTO, fast, with_settings
 from conftest import isotropic
 
 import jaxrestore as jr
-from jaxrestore import cli, images, operators
+from jaxrestore import cli, images, methods, operators
 from jaxrestore.cli import restore as restore_command
 from jaxrestore.cli._seeds import key_for
 
@@ -104,7 +104,8 @@ def test_every_other_setting_changes_the_result(method):
     before = result(method, busy, operator)
     for name, default in row.defaults.items():
         value = {**{name: default}, **SHORT, **busy}[name]
-        if callable(value) or name in ("start", "transform", "chunk_size"):  # the last is about memory
+        # What is shared is tested where it is made; the last is about memory.
+        if callable(value) or name in (*methods.SHARED_SETTINGS, "start", "transform", "chunk_size"):
             continue
         value = 0.3 if value is None else value
         changed = (not value) if isinstance(value, bool) else value + 1 if isinstance(value, int) else 0.5 * value
