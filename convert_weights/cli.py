@@ -55,7 +55,7 @@ def _target_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)  # with the options that click has noted on it
     def run(source: pathlib.Path, out: pathlib.Path, dtype: str, force: bool, **options: Any) -> None:
-        before.check_writable([out / "params"])
+        before.check_writable([out / "a file"])  # of the folder to come
         weights.refuse_existing(out, overwrite=force)
         function(Target(source, out, dtype, force), **options)
 
