@@ -30,7 +30,6 @@ SHORT = {
     "langevin_steps": 2,
     "jump_length": 1,
     "jump_repeats": 2,
-    "n_max": 4,
     "solver_steps": 1,
     "learning_rate": 1e-3,
     "tau": 0.1,
@@ -101,7 +100,7 @@ def test_settings_change_nothing_where_their_row_says_so(method, operator, setti
 @pytest.mark.parametrize("method", jr.METHODS)
 def test_every_other_setting_changes_the_result(method):
     row, operator = jr.METHODS[method], HOLES if jr.METHODS[method].needs != "any" else NOT_LINEAR
-    busy = {"warmup_steps": 2, "evaluations": 12}
+    busy = {"num_steps": 16, "warmup_steps": 2, "evaluations": 24}
     before = result(method, busy, operator)
     for name, default in row.defaults.items():
         value = {**{name: default}, **SHORT, **busy}[name]
@@ -110,7 +109,9 @@ def test_every_other_setting_changes_the_result(method):
             continue
         value = 0.3 if value is None else value
         # Counts are doubled: some are rounded to whole levels.
-        changed = (not value) if isinstance(value, bool) else 2 * value if isinstance(value, int) else 0.5 * value
+        changed = (
+            (not value) if isinstance(value, bool) else 2 * value if isinstance(value, int) else 0.5 * value or 0.3
+        )
         assert not np.array_equal(before, result(method, {**busy, name: changed}, operator)), name
 
 
