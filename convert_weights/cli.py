@@ -30,7 +30,7 @@ from jaxrestore.metrics.inception import VARIANTS, save_inception
 from jaxrestore.metrics.perceptual import NETWORKS, save_lpips
 from jaxrestore.operators.neural_blur import describe_blur, save_nonlinear_blur
 from jaxrestore.priors.checkpoint import load_prior
-from jaxrestore.storage import weights
+from jaxrestore.storage import before, weights
 
 
 class Target(NamedTuple):
@@ -55,6 +55,7 @@ def _target_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)  # with the options that click has noted on it
     def run(source: pathlib.Path, out: pathlib.Path, dtype: str, force: bool, **options: Any) -> None:
+        before.check_writable([out / "a file"])  # of the folder to come
         weights.refuse_existing(out, overwrite=force)
         function(Target(source, out, dtype, force), **options)
 

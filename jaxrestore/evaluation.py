@@ -96,6 +96,19 @@ def compare(
 _compare = jax.jit(compare, static_argnums=3)
 
 
+def check_scorable(shape: Sequence[int]) -> None:
+    """Raise, before any computing, if pictures (H, W, C) are too small for one of the scores.
+
+    Raises:
+      ValueError: If they are.
+    """
+    picture = jax.ShapeDtypeStruct(tuple(shape), jnp.float32)
+    try:
+        jax.eval_shape(compare, picture, picture, metrics.load_lpips())
+    except ValueError as error:
+        raise ValueError(f"pictures of {shape[0]}x{shape[1]} pixels cannot be scored: {error}") from None
+
+
 def measure(degradation: Degradation, truths: np.ndarray, key: jax.Array) -> np.ndarray:
     """Measurements of a stack of pictures (N, H, W, C), each with its own noise."""
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(len(truths)))
@@ -123,7 +136,11 @@ def evaluate(
       lpips: The variant to report, from `perceptual`; None is "alex".
       **options: Those of `jaxrestore.restore_batches`; of several posterior samples the one with the smallest residual
         counts.
+
+    Raises:
+      ValueError: If the pictures are too small to be scored, or an argument does not fit.
     """
+    check_scorable(truths.shape[1:])
     key_noise, key_sampler = jax.random.split(key)
     ys = measure(degradation, truths, key_noise)
     restored = np.full(truths.shape, np.nan, np.float32)

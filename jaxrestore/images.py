@@ -10,7 +10,7 @@ from jaxrestore import _checks
 from jaxrestore.pictures.masks import load_kernel, load_mask
 from jaxrestore.pictures.picture import ImageError, Picture, from_levels, to_levels
 from jaxrestore.pictures.reading import read
-from jaxrestore.pictures.writing import SUFFIXES, encode
+from jaxrestore.pictures.writing import SUFFIXES, check_sides, encode
 from jaxrestore.storage.files import write_whole
 
 __all__ = (
@@ -119,6 +119,7 @@ def _write(path: str | os.PathLike[str], picture: Picture, overwrite: bool) -> p
         raise ImageError(f"{path.name} has suffix {path.suffix!r}, expected one of {', '.join(SUFFIXES)}")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another name or allow overwriting (--force)")
+    check_sides(path.name, path.suffix.lower(), picture.pixels.shape)
     write_whole(path, encode(path.suffix.lower(), picture))
     return path
 
@@ -126,7 +127,7 @@ def _write(path: str | os.PathLike[str], picture: Picture, overwrite: bool) -> p
 def find(folder: str | os.PathLike[str], *, suffixes: Sequence[str] = SUFFIXES) -> list[pathlib.Path]:
     """The pictures of a folder (not of its subfolders), sorted by name.
 
-    Hidden files are left out, and the masks, kernels and deviations that the commands write beside results.
+    Hidden files are left out, and the masks, kernels, codes and deviations that the commands write beside results.
 
     Raises:
       ImageError: If the folder is missing or holds none.
@@ -139,7 +140,7 @@ def find(folder: str | os.PathLike[str], *, suffixes: Sequence[str] = SUFFIXES) 
         for p in folder.iterdir()
         if p.suffix.lower() in suffixes
         and not p.name.startswith(".")
-        and not p.stem.endswith((".mask", ".kernel", ".std"))
+        and not p.stem.endswith((".mask", ".kernel", ".code", ".std"))
     )
     if not pictures:
         raise ImageError(f"{folder} holds no picture ({', '.join(suffixes)})")

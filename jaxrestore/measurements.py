@@ -28,7 +28,7 @@ def check(ys: Stack, shape: tuple[int, ...]) -> None:
         )
     if len(ys) == 0:
         raise ValueError("ys holds no measurement")
-    if not _is_array(ys):
+    if not is_array(ys):
         return  # each is looked at when it is read
     _checks.array("one measurement of ys", ys[0], shape)
     if not all(np.isfinite(np.asarray(ys[i])).all() for i in range(len(ys))):
@@ -42,14 +42,14 @@ def read(ys: Stack, rows: Sequence[int] | np.ndarray, shape: tuple[int, ...]) ->
       ValueError: If one of a stack that is no array has another shape, or is not finite.
       TypeError: If it is no floating array.
     """
-    dtype = run_dtype(ys) if _is_array(ys) else np.float32
+    dtype = run_dtype(ys) if is_array(ys) else np.float32
     y = np.empty((len(rows), *shape), dtype)
     for place, row in enumerate(rows):
         if place and row == rows[place - 1]:
             y[place] = y[place - 1]
             continue
         one = ys[int(row)]
-        if not _is_array(ys):
+        if not is_array(ys):
             _checks.array(f"measurement {row} of ys", one, shape)
             if not np.isfinite(one).all():
                 raise ValueError(f"measurement {row} of ys has values that are not finite")
@@ -57,5 +57,6 @@ def read(ys: Stack, rows: Sequence[int] | np.ndarray, shape: tuple[int, ...]) ->
     return y
 
 
-def _is_array(ys: Any) -> bool:
+def is_array(ys: Any) -> bool:
+    """Whether a stack is in memory as a whole."""
     return isinstance(ys, jax.Array | np.ndarray)

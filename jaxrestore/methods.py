@@ -10,7 +10,12 @@ import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 from jaxrestore import _checks, schedules
+from jaxrestore.degradation import Degradation
+from jaxrestore.noise import NoNoise
 from jaxrestore.operators import Operator
 from jaxrestore.operators._base import NEEDS, Needs, unmet
 from jaxrestore.samplers import (
@@ -33,7 +38,7 @@ from jaxrestore.samplers import (
     spgd,
 )
 from jaxrestore.samplers.pspgd import split_budget
-from jaxrestore.samplers.starts import FirstImage, image_start
+from jaxrestore.samplers.starts import FirstImage, image_start, upsample
 
 REFERENCE_SIDE = 256  # pixels; settings that depend on the size of the image are stated for this side
 SHARED_SETTINGS = ("grids", "mean_of")  # what `build` takes beside the arguments of a method's factory
@@ -74,6 +79,8 @@ class Method:
     remedy: str | None = None  # what helps when a run diverges; None: no setting does
     part: Callable[[Settings, float, float, FirstImage | None], Settings] | None = None  # see `over_grids`
     derived: Derived | None = _nothing  # settings for any network; None: nothing tells what `weight` should be
+    # Setting -> whether it changes nothing, given the complete settings and the operator.
+    idle_where: Mapping[str, Callable[[Settings, Operator], bool]] = dataclasses.field(default_factory=dict)
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -93,6 +100,21 @@ class Method:
     def check_settings(self, settings: Settings) -> None:
         """Raise `TypeError` if the method has no such setting."""
         _checks.known(self.factory.__name__, "setting", settings, tuple(self.defaults))
+
+    @property
+    def uses_noise(self) -> bool:
+        """Whether the method is told how noisy a measurement is; the others give the same whatever the noise."""
+        return "noise_std" in self.defaults
+
+    def idle(self, settings: Settings, operator: Operator) -> list[str]:
+        """Names of the settings that change nothing beside the others for an operator.
+
+        Example:
+          >>> jr.METHODS["spgd"].idle({"warmup_steps": 1}, degradation.operator)  # it restarts at each level
+          ['momentum']
+        """
+        complete = {**self.defaults, **settings}
+        return [name for name, is_idle in self.idle_where.items() if is_idle(complete, operator)]
 
     def build(self, **settings: Any) -> Sampler:
         """The sampler.
@@ -243,11 +265,39 @@ def _langevin_step(norm: Callable[[], float]) -> dict[str, Any]:
     return {"learning_rate": (tau / norm()) ** 2}
 
 
+def _is_linear(settings: Settings, operator: Operator) -> bool:
+    return operator.linear
+
+
+def _measures_no_image(settings: Settings, operator: Operator) -> bool:
+    y = jax.ShapeDtypeStruct(operator.measurement_shape, jnp.float32)
+    return jax.eval_shape(lambda y: upsample(Degradation(operator, NoNoise()), y), y) is None
+
+
 METHODS: Mapping[str, Method] = {
     "spgd": Method(
-        spgd, "learning_rate", _spgd, remedy="lower learning_rate", part=_annealed, derived=_half_the_stable_step
+        spgd,
+        "learning_rate",
+        _spgd,
+        remedy="lower learning_rate",
+        part=_annealed,
+        derived=_half_the_stable_step,
+        idle_where={"momentum": lambda settings, operator: settings["warmup_steps"] == 1},
     ),
-    "pspgd": Method(pspgd, "learning_rate", _pspgd, length="evaluations", remedy="lower learning_rate", part=_annealed),
+    "pspgd": Method(
+        pspgd,
+        "learning_rate",
+        _pspgd,
+        length="evaluations",
+        remedy="lower learning_rate",
+        part=_annealed,
+        idle_where={
+            "solver_steps": _is_linear,
+            "detail": lambda settings, operator: (
+                split_budget(settings["evaluations"], 0.0) == split_budget(settings["evaluations"], 1.0)
+            ),
+        },
+    ),
     "dpps": Method(
         dpps,
         "scale",
@@ -256,8 +306,16 @@ METHODS: Mapping[str, Method] = {
         remedy="lower scale",
         part=_reverse,
         derived=None,
+        idle_where={"aligned": _measures_no_image},
     ),
-    "pdpps": Method(pdpps, "scale", _one_gradient_each, remedy="lower scale", part=_annealed),
+    "pdpps": Method(
+        pdpps,
+        "scale",
+        _one_gradient_each,
+        remedy="lower scale",
+        part=_annealed,
+        idle_where={"solver_steps": _is_linear, "aligned": _measures_no_image},
+    ),
     "dps": Method(dps, "scale", _dps, weight_grows_with_side=True, remedy="lower scale", derived=None),
     "diffpir": Method(diffpir, "strength", _no_gradients, "linear", remedy="raise strength", part=_reverse),
     "ddnm": Method(ddnm, None, _no_gradients, "linear"),
@@ -267,7 +325,13 @@ METHODS: Mapping[str, Method] = {
     "mmps": Method(mmps, "scale", _mmps, remedy="lower scale"),
     "daps": Method(daps, "learning_rate", _daps, remedy="lower learning_rate", derived=_langevin_step),
     "reddiff": Method(reddiff, "strength", _no_gradients, remedy="lower learning_rate"),
-    "repaint": Method(repaint, None, _repaint, "svd"),
+    "repaint": Method(
+        repaint,
+        None,
+        _repaint,
+        "svd",
+        idle_where={"jump_length": lambda settings, operator: settings["jump_repeats"] == 1},
+    ),
 }
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxrestore import _checks, measurements, memory, parallel, stopping
+from jaxrestore import _checks, measurements, memory, parallel, scale, stopping
 from jaxrestore._progress import StepBar, step_bar
 from jaxrestore.degradation import Degradation
 from jaxrestore.measurements import Stack
@@ -100,6 +100,9 @@ def restore_batches(
     Raises:
       ValueError: If a shape or setting does not fit.
       TypeError: If `ys` is no floating array.
+
+    Warns:
+      ScaleWarning: If measurements seem to be in [0, 1] or [0, 255] instead of [-1, 1].
     """
     run = arrange(
         sampler,
@@ -155,6 +158,9 @@ def arrange(
     if batched_degradation and any(jnp.shape(a)[:1] not in ((), (len(ys),)) for a in jax.tree.leaves(degradation)):
         raise ValueError(f"the degradation's arrays need a leading axis of {len(ys)}, one entry for each measurement")
     measurements.check(ys, first_degradation(degradation, batched=batched_degradation).measurement_shape)
+    if measurements.is_array(ys):
+        each = [_take(degradation, i) for i in range(len(ys))] if batched_degradation else [degradation]
+        scale.warn(each, ys)
     if indices is not None and len(indices) != len(ys):
         raise ValueError(f"indices has {len(indices)} entries, expected {len(ys)}, one for each measurement")
     numbers = np.arange(len(ys)) if indices is None else np.asarray(indices)

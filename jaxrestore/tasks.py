@@ -163,6 +163,7 @@ class TaskDefinition:
     simple_answer: Callable[[Any, np.ndarray], np.ndarray | None] = simple_answers.unchanged  # (operator, y)
     drawn: str | None = None  # the option, an array, that the key draws unless it is given
     noise: Callable[[Any, float], Noise] = _gaussian_noise  # (operator, its strength) -> noise
+    drawn_by: tuple[str, ...] = ()  # options that say how it is drawn, and nothing else
 
     @property
     def options(self) -> dict[str, Any]:
@@ -177,6 +178,11 @@ class TaskDefinition:
         """
         _checks.known(f"task {self.name!r}", "option", options, tuple(self.options))
         return {**self.options, **options}
+
+    def idle(self, options: Options) -> list[str]:
+        """Those of the options that change nothing beside the others: how to draw what is given need not be said."""
+        is_given = self.drawn is not None and options.get(self.drawn) is not None
+        return [name for name in self.drawn_by if name in options] if is_given else []
 
     @property
     def settings(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -200,7 +206,12 @@ _ROWS = (
     ),
     TaskDefinition("gaussian_deblur", "sharpen a picture blurred by a Gaussian", _gaussian_deblur, 0.01),
     TaskDefinition(
-        "motion_deblur", "sharpen a picture blurred by a moving camera", _motion_deblur, 0.01, drawn="kernel"
+        "motion_deblur",
+        "sharpen a picture blurred by a moving camera",
+        _motion_deblur,
+        0.01,
+        drawn="kernel",
+        drawn_by=("kernel_size", "intensity"),
     ),
     TaskDefinition(
         "inpainting_random",
@@ -209,6 +220,7 @@ _ROWS = (
         0.01,
         simple_answer=simple_answers.interpolated,
         drawn="mask",
+        drawn_by=("rate",),
     ),
     TaskDefinition(
         "inpainting_box",
@@ -217,6 +229,7 @@ _ROWS = (
         0.05,
         simple_answer=simple_answers.interpolated,
         drawn="mask",
+        drawn_by=("box", "margin"),
     ),
     TaskDefinition(
         "phase_retrieval",
@@ -233,6 +246,8 @@ _ROWS = (
         _nonlinear_deblur,
         0.05,
         multiple=lambda options: neural_blur.STRIDE,
+        drawn="code",
+        drawn_by=("intensity",),
     ),
     TaskDefinition(
         "high_dynamic_range",
@@ -375,7 +390,8 @@ def task(
       The task: `.degradation`, `.settings` and `.sampler(method)`.
 
     Raises:
-      ValueError: If the name is unknown, or a value is out of range.
+      ValueError: If the name is unknown, a value is out of range, or an option changes nothing: how to draw a mask or
+        kernel that is given.
       TypeError: If the task has no such option.
 
     Example:
@@ -386,6 +402,11 @@ def task(
     definition = TASKS[name]
     shape = _checks.image_shape("image_shape", image_shape)
     _checks.known(f"task {name!r}", "option", options, tuple(definition.options))
+    if idle := definition.idle(options):
+        raise ValueError(
+            f"{', '.join(idle)} of {name} say how to draw a {definition.drawn}, and change nothing where one is given; "
+            "leave them out"
+        )
     std = definition.noise_std if noise_std is None else noise_std
     _checks.not_negative("noise_std", std)
     operator = definition.build(shape, jax.random.key(0) if key is None else key, **options)

@@ -85,6 +85,10 @@ class Golden:
     def raw(self, key: str) -> np.ndarray:
         return self._stored[key]
 
+    def kernel(self, key: str) -> jax.Array:
+        """A blur kernel as this library means it: the published code correlates, which is convolution turned round."""
+        return jnp.asarray(self._stored[key][::-1, ::-1])
+
     def __getitem__(self, key: str) -> jax.Array:
         return jnp.asarray(np.moveaxis(self._stored[key], -3, -1))
 

@@ -44,6 +44,15 @@ def test_the_demonstration_compares_methods_on_a_sheet_that_grows(run, tmp_path,
     assert "demo.png exists" in run(*words)[2]
     assert "expected a multiple of 4" in run(*words, "--size", 66, "-o", "other.png")[2]
 
+    def full(*_, **__):
+        raise OSError("other.png needs 9 bytes")
+
+    monkeypatch.setattr(images, "save", full)
+    code, out, error = run(*words, "-o", "other.png")
+    assert code == 1
+    assert all(f"{name} " in out for name in ("simple answer", *demo.METHOD_NAMES))  # the scores
+    assert error.endswith("error: other.png needs 9 bytes\n")
+
 
 def test_train_writes_a_prior_that_restores(run, tmp_path):
     images.save(tmp_path / "photos" / "a.png", PHOTO)

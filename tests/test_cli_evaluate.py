@@ -18,7 +18,8 @@ pytest_plugins = ["cli_fixtures"]
 
 def test_evaluate_prints_and_writes_scores(run, tmp_path, prior):
     images.save(tmp_path / "in" / "a.png", PHOTO)
-    images.save(tmp_path / "in" / "b.png", PHOTO[:, :32])
+    like = images.Picture(PHOTO[:, :32], depth=16, resolution=(300.0, 300.0))
+    images.write(tmp_path / "in" / "b.png", PHOTO[:, :32], like=like)
     words = ["evaluate", "in", "-o", "scores.json", "--save", "out", "--task", "gaussian_deblur"]
     words += ["--option", "kernel_size=9", "--samples", 2, "--self-ensemble", 2]
     code, out, err = run(*words, *with_settings(prior, "dps", num_steps=3, mean_of=2), "--settings", "photo")
@@ -36,6 +37,8 @@ def test_evaluate_prints_and_writes_scores(run, tmp_path, prior):
         report["pictures"][0]["restored"]["psnr"],
         rtol=1e-3,
     )
+    kept = images.read(tmp_path / "out" / "b.png")
+    assert (kept.depth, kept.resolution) == (16, pytest.approx((300.0, 300.0), rel=1e-4))
     # What was used, given or not: the task's noise and options, and settings and cost for each shape.
     assert report["noise_std"] == 0.01
     assert report["options"] == {"kernel_size": 9, "std": 3.0, "boundary": "reflect", "kernel": None}
@@ -83,8 +86,8 @@ def test_a_picture_that_diverges_is_left_out_of_the_means(run, tmp_path, prior, 
     code, out, err = run("evaluate", "in", "-o", "e.json", "--save", "out", "--task", "denoising", *fast(prior))
     assert code == 1
     assert "failed" in next(line for line in out.splitlines() if "b.png" in line)
-    assert err.startswith("error: 1 of 3 pictures diverged")
-    assert "b.png: posterior sample 0 at step 2; it has no result" in err
+    assert err.startswith("error: 1 of 3 pictures failed")
+    assert "b.png: diverged, posterior sample 0 at step 2; it has no result" in err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
     report = json.loads((tmp_path / "e.json").read_text())
     first, failed, last = report["pictures"]
@@ -98,7 +101,7 @@ def test_evaluate_ends_although_every_picture_diverges(run, tmp_path, prior):
     words = ["evaluate", "in", "-o", "e.json", "--task", "denoising"]
     code, _, err = run(*words, *with_settings(prior, num_steps=3, warmup_steps=1, learning_rate=1e30))
     assert code == 1
-    assert "a.png: posterior sample 0 at step " in err
+    assert "a.png: diverged, posterior sample 0 at step " in err
     assert json.loads((tmp_path / "e.json").read_text())["mean"]["restored"]["psnr"] is None
 
 

@@ -66,6 +66,7 @@ def test_every_method_restores(run, tmp_path, prior, method):
 
 def test_repaint_fills_holes_in(run, tmp_path, prior):
     images.save(tmp_path / "in.png", PHOTO)
+    images.save(tmp_path / "in.mask.png", np.sign(PHOTO[..., :1]))
     words = ["restore", "in.png", "-o", "out.png", "--task", "inpainting_random"]
     settings = with_settings(prior, "repaint", num_steps=4, jump_length=2, jump_repeats=2)
     code, _, err = run(*words, *settings)
@@ -119,10 +120,11 @@ def test_a_picture_that_diverges_is_named_and_the_others_are_written(run, tmp_pa
     assert code == 1
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png", "d.png"]
     assert all(name in out for name in ("a.png", "c.png", "d.png"))
-    first, second = err.splitlines()
-    assert first.startswith("error: 1 of 4 pictures diverged")
+    doubt, first, second = err.splitlines()
+    assert doubt.startswith("warning: in/b.npy has values up to 1e+38")
+    assert first.startswith("error: 1 of 4 pictures failed")
     assert first.endswith("lower learning_rate, e.g. --set learning_rate=...")
-    assert "b.npy: posterior sample 0 at step " in second
+    assert "b.npy: diverged, posterior sample 0 at step " in second
     assert "posterior sample 1 at step " in second
     assert second.endswith("it has no result")
 
@@ -226,9 +228,15 @@ def test_a_folder_is_never_held_as_a_whole(folder):
 
 def test_pictures_of_one_shape_are_counted_by_their_headers(folder):
     paths = images.find(folder)
-    assert [_stored.count_of_shape(paths, path) for path in paths] == [4, 4, 1, 4, 4]
+    kinds = {"0.png": "a", "1.png": "b"}
+
+    def drawn(path):
+        return kinds.get(path.name)
+
+    assert [_stored.count_alike(paths, path, lambda path: None) for path in paths] == [4, 4, 1, 4, 4]
+    assert [_stored.count_alike(paths, path, drawn) for path in paths] == [1, 1, 1, 2, 2]
     (folder / "5.png").write_bytes(b"no picture")
-    assert _stored.count_of_shape(images.find(folder), paths[0]) == 4
+    assert _stored.count_alike(images.find(folder), paths[0], lambda path: None) == 4
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ PUBLISHED = {
     "down_sampling_x4": operators.SuperResolution(SHAPE, 4),
     "gaussian_blur_61_3.0": operators.GaussianBlur(SHAPE, 61, 3.0),
     "gaussian_blur_9_1.5": operators.GaussianBlur(SHAPE, 9, 1.5),
-    "motion_blur_61_0.5": operators.MotionBlur(SHAPE, jnp.asarray(GOLDEN.raw("motion_blur_61_0.5.kernel"))),
+    "motion_blur_61_0.5": operators.MotionBlur(SHAPE, GOLDEN.kernel("motion_blur_61_0.5.kernel")),
     "inpainting_random": operators.Inpainting(GOLDEN["inpainting_random.mask"][0]),
     "inpainting_box": operators.Inpainting(GOLDEN["inpainting_box.mask"][0]),
     "phase_retrieval": operators.PhaseRetrieval(SHAPE, 2.0),
@@ -74,10 +74,10 @@ def test_gaussian_blur_is_that_of_scipy():
     np.testing.assert_allclose(blurred, expected, atol=1e-5)
 
 
-def test_motion_blur_is_a_correlation_with_reflected_borders():
+def test_motion_blur_is_a_convolution_with_reflected_borders():
     x = np.asarray(jax.random.normal(jax.random.key(0), (12, 18, 3)))
     blurred = LINEAR["motion"](jnp.asarray(x))
-    expected = [scipy.ndimage.correlate(x[..., c], np.asarray(KERNEL), mode="mirror") for c in range(3)]
+    expected = [scipy.ndimage.convolve(x[..., c], np.asarray(KERNEL), mode="mirror") for c in range(3)]
     np.testing.assert_allclose(blurred, np.stack(expected, -1), atol=1e-5)
 
 
@@ -86,6 +86,11 @@ def test_average_pooling_is_the_mean_of_blocks():
     np.testing.assert_allclose(
         operators.SuperResolution((4, 4, 1), 2, kernel="average")(x)[..., 0], [[2.5, 4.5], [10.5, 12.5]]
     )
+
+
+def test_a_bright_pixel_becomes_the_kernel():
+    point = jnp.zeros((9, 9, 1)).at[4, 4].set(1.0)
+    np.testing.assert_allclose(operators.MotionBlur((9, 9, 1), KERNEL)(point)[2:7, 2:7, 0], KERNEL, atol=1e-6)
 
 
 @given(st.floats(0, 1), st.sampled_from([(1, 1), (1, 40), (17, 13), (40, 32)]))
@@ -145,6 +150,18 @@ def test_gradients_agree_with_finite_differences(name):
     check_grads(LINEAR[name], (x,), order=1, modes=("rev",), rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32])
+def test_masks_of_whole_numbers_keep_what_is_not_zero(dtype):
+    known = np.random.default_rng(0).random((12, 18)) < 0.5
+    x = jax.random.normal(jax.random.key(0), (12, 18, 3))
+    operator = operators.Inpainting((255 * known).astype(dtype))
+    expected = operators.Inpainting(jnp.asarray(known, jnp.float32))
+    np.testing.assert_array_equal(operator(x), expected(x))
+    np.testing.assert_array_equal(jax.jit(lambda operator, x: operator(x))(operator, x), expected(x))
+    np.testing.assert_array_equal(operator.svd().values, expected.svd().values)
+    np.testing.assert_array_equal(operator.relevant(x), expected.relevant(x))
+
+
 def test_settings_can_differ_across_a_batch():
     masks = jax.vmap(lambda k: operators.random_mask(k, (4, 4, 3), 0.5))(jax.random.split(jax.random.key(0), 3))
     x = jnp.ones((3, 4, 4, 3))
@@ -161,6 +178,10 @@ def test_settings_can_differ_across_a_batch():
         (lambda: operators.random_mask(jax.random.key(0), (4, 4, 3), 1.2), "rate is 1.2"),
         (lambda: operators.box_mask(jax.random.key(0), (32, 32, 3), (32, 8)), "does not fit into 32x32"),
         (lambda: operators.SuperResolution((8, 8, 3), 4)(jnp.ones((2, 8, 8, 3))), "for a batch use"),
+        (
+            lambda: operators.Inpainting(jnp.full((4, 4), 255.0))(jnp.ones((4, 4, 3))),
+            "mask has values up to 255, expected 1",
+        ),
         (lambda: operators.Inpainting(jnp.ones((4, 4, 2)))(jnp.ones((4, 4, 3))), r"mask has shape \(4, 4, 2\)"),
     ],
 )

@@ -121,12 +121,6 @@ def test_convolution_is_that_of_scipy(boundary, kernel):
     np.testing.assert_allclose(result, np.stack(expected, -1), atol=1e-5 * np.abs(expected).max())
 
 
-def test_convolution_flips_the_kernel_of_motion_blur():
-    x = jax.random.normal(KEY, SHAPE)
-    flipped = operators.MotionBlur(SHAPE, KERNEL[::-1, ::-1])(x)
-    np.testing.assert_allclose(operators.Convolution(SHAPE, KERNEL, "reflect")(x), flipped, atol=1e-5)
-
-
 def test_where_one_weight_is_one_the_blur_is_that_of_its_kernel():
     x = jax.random.normal(KEY, SHAPE)
     left = jnp.zeros((7, 6)).at[:, :3].set(1.0)

@@ -1,9 +1,9 @@
-"""Pictures, measurements, masks and kernels on disk: which files a command reads, and which it writes."""
+"""Pictures and measurements on disk: which files a command reads, and how."""
 
 import dataclasses
 import io
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,63 +22,34 @@ def inputs(path: pathlib.Path, suffixes: Sequence[str] = images.SUFFIXES) -> lis
     return [path]
 
 
-def outputs(
-    paths: Sequence[pathlib.Path], source: pathlib.Path, out: pathlib.Path, suffix: str | None = None
-) -> list[pathlib.Path]:
-    """Where the results go: into the folder `out` under the inputs' names, or to the file `out`.
-
-    Raises:
-      ValueError: If two results would get one name.
-    """
-    if not source.is_dir() and out.suffix:
-        return [out]
-    targets = [out / (p.stem + (suffix or (".png" if p.suffix.lower() == ".npy" else p.suffix.lower()))) for p in paths]
-    if len(set(targets)) < len(targets):
-        raise ValueError(f"several inputs of {source} differ in their suffix only; rename them")
-    return targets
-
-
-def check_suffix(path: pathlib.Path, suffixes: Sequence[str] = images.SUFFIXES) -> None:
-    """Raise unless a file's suffix is one of those that can be written."""
-    if path.suffix.lower() not in suffixes:
-        raise images.ImageError(f"{path} has suffix {path.suffix!r}, expected {', '.join(suffixes)}")
-
-
-def refuse_existing(paths: Sequence[pathlib.Path], force: bool) -> None:
-    """Raise before any computing if an output exists."""
-    existing = [p for p in paths if p.exists()]
-    if existing and not force:
-        raise FileExistsError(f"{existing[0]} exists; choose another name or add --force")
-
-
-def indices_by_shape(arrays: Sequence[np.ndarray]) -> dict[tuple[int, ...], list[int]]:
-    """Indices of the arrays of each shape: those are restored together."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, array in enumerate(arrays):
-        groups.setdefault(array.shape, []).append(i)
-    return groups
-
-
-def read_clean(path: pathlib.Path, multiple: int, size: int | None = None) -> np.ndarray:
+def read_clean(path: pathlib.Path, multiple: int, size: int | None = None) -> images.Picture:
     """A picture to degrade: its central square of `size` pixels, or all of it, cut to what a task can treat.
 
     Raises:
       ImageError: If it cannot be read, or is smaller than `size` or `multiple`.
     """
-    picture = images.load(path)
-    try:
-        picture = picture if size is None else images.centre(picture, size)
-    except images.ImageError as error:
-        raise images.ImageError(f"{path}: {error}") from None
-    return crop(picture, multiple, path)
+    picture = images.read(path)
+    if size is not None:
+        picture = cut(picture, lambda pixels: images.centre(pixels, size), path)
+    return cut(picture, lambda pixels: images.crop_to_multiple(pixels, multiple), path)
 
 
-def crop(image: np.ndarray, multiple: int, path: pathlib.Path) -> np.ndarray:
-    """`images.crop_to_multiple`, with the file named where the image is too small."""
+def cut(picture: images.Picture, part: Callable[[np.ndarray], np.ndarray], path: pathlib.Path) -> images.Picture:
+    """`Picture.cut`, with the file named where the picture is too small."""
     try:
-        return images.crop_to_multiple(image, multiple)
+        return picture.cut(part)
     except images.ImageError as error:
         raise images.ImageError(f"{path}: {error}") from None
+
+
+def shown(picture: images.Picture, definition: TaskDefinition) -> tuple[np.ndarray, images.Picture]:
+    """Colours (H, W, 3) of a picture that a task treats, and what its result is to be kept like.
+
+    Transparency returns with the result, and the colours under it are as they are. Where a task fills in what is
+    missing, what is transparent may be that: it is seen on white, and the result is opaque.
+    """
+    opaque = dataclasses.replace(picture, alpha=None)
+    return (picture.on_white(), opaque) if definition.drawn == "mask" else (opaque.on_white(), picture)
 
 
 def read_measurement(path: pathlib.Path, definition: TaskDefinition) -> tuple[np.ndarray, images.Picture | None]:
@@ -86,23 +57,26 @@ def read_measurement(path: pathlib.Path, definition: TaskDefinition) -> tuple[np
 
     Returns:
       The measurement; and the picture that its restoration is to be kept like, None for arrays.
+
+    Raises:
+      ValueError: If it cannot be read, or holds what no measurement is.
     """
     if path.suffix.lower() == ".npy":
-        return _read_array(path), None
+        return read_array(path), None
     if definition.stored == "array":
         raise ValueError(f"{path} is no .npy file; {definition.name} needs the array that `jaxrestore degrade` writes")
-    picture = images.read(path)
-    if definition.drawn == "mask":
-        # What is transparent may be what is missing: the restoration fills it in.
-        return picture.on_white(), dataclasses.replace(picture, alpha=None)
-    y = dataclasses.replace(picture, alpha=None).on_white()  # transparency returns with the result, so not on white
+    y, like = shown(images.read(path), definition)
     if definition.stored == "grey":
-        return y.mean(-1, keepdims=True), dataclasses.replace(picture, mode="colour")
-    return y, picture
+        return y.mean(-1, keepdims=True), dataclasses.replace(like, mode="colour")
+    return y, like
 
 
-def _read_array(path: pathlib.Path) -> np.ndarray:
-    """(height, width, channels), float32."""
+def read_array(path: pathlib.Path) -> np.ndarray:
+    """An array (H, W, C) of finite numbers, as float32.
+
+    Raises:
+      ValueError: If the file holds something else.
+    """
     y = arrays.read(path, ndim=3)
     with np.errstate(over="ignore"):
         single = y.astype(np.float32)
@@ -114,19 +88,13 @@ def _read_array(path: pathlib.Path) -> np.ndarray:
 
 
 def save_result(path: pathlib.Path, image: np.ndarray, like: images.Picture | None, force: bool) -> None:
-    """A restored picture, kept like the one that it was made from."""
-    if like is None:
+    """A picture, kept like the one that it was made from, or an array where the suffix says so."""
+    if path.suffix == ".npy":
+        save_array(path, image)
+    elif like is None:
         _ = images.save(path, image, overwrite=force)
     else:
         _ = images.write(path, image, like=like, overwrite=force)
-
-
-def save_measurement(path: pathlib.Path, y: np.ndarray, force: bool) -> None:
-    """A measurement as an array where the suffix says so, or as a picture."""
-    if path.suffix == ".npy":
-        save_array(path, y)
-    else:
-        _ = images.save(path, y, overwrite=force)
 
 
 def save_array(path: pathlib.Path, array: np.ndarray) -> None:
@@ -134,16 +102,3 @@ def save_array(path: pathlib.Path, array: np.ndarray) -> None:
     file = io.BytesIO()
     np.save(file, array)
     write_whole(path, file.getvalue())
-
-
-def drawn_file(target: pathlib.Path, name: str) -> pathlib.Path:
-    """Where the mask or kernel of a result lies: NAME.mask.png, NAME.kernel.png."""
-    return target.with_suffix(f".{name}.png")
-
-
-def save_drawn(path: pathlib.Path, values: np.ndarray, force: bool) -> None:
-    """A mask (H, W, 1) or kernel (K, K) as a grey picture, white where it is largest."""
-    values = np.asarray(values, np.float32)
-    values = values if values.ndim == 3 else values[..., None]
-    white = max(float(values.max()), np.finfo(np.float32).tiny)  # a mask may hide everything
-    _ = images.save(path, 2.0 * values / white - 1.0, overwrite=force)

@@ -1,6 +1,7 @@
 """How to restore: the options of a method and its prior."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -48,16 +49,42 @@ class MethodChoice:
         """Settings of the method for a task: those of a set or a tuned file, with some values replaced.
 
         `searched` names settings that are tried one after the other, and need not come from the set.
+
+        Raises:
+          click.UsageError: If there is no such set, or a value cannot be read.
+          ValueError: If the method cannot do the task, or the file holds settings for something else.
+          TypeError: If the method has no such setting.
+
+        Warns:
+          UserWarning: If replaced values change nothing.
         """
         known = {**annotations(self.method.factory), **dict.fromkeys(methods.SHARED_SETTINGS, int)}
         overrides = parse_values(self.overrides, known)
         name = self.settings or default_set(self.prior)
         if name.partition("/")[0] in SETTINGS:
-            return {**task.for_method(self.method_name, name, given={*overrides, *searched}), **overrides}
-        if not name.endswith(".json"):
+            settings = task.for_method(self.method_name, name, given={*overrides, *searched})
+        elif name.endswith(".json"):
+            tuned = tuning.load_settings(name, task.name, self.method_name)
+            settings = self.method.at_side(tuned, task.degradation.image_shape)
+        else:
             raise click.UsageError(f"--settings is {name!r}, expected {', '.join(SETTINGS)} or a .json file")
-        tuned = tuning.load_settings(name, task.name, self.method_name)
-        return {**self.method.at_side(tuned, task.degradation.image_shape), **overrides}
+        settings = {**settings, **overrides}
+        self.method.check_settings(settings)
+        if idle := [name for name in self.method.idle(settings, task.degradation.operator) if name in overrides]:
+            named = " and ".join(f"--set {name}" for name in idle)
+            warnings.warn(f"{named} changes nothing of {self.method_name} for {task.name}, as it is set", stacklevel=2)
+        return settings
+
+    def warn_of_idle_noise(self) -> None:
+        """Say that how noisy a measurement is makes no difference to its restoration, if so."""
+        reason = None
+        if not self.method.uses_noise:
+            told = ", ".join(name for name, row in METHODS.items() if row.uses_noise)
+            reason = f"{self.method_name} is not told how noisy a measurement is; these are: {told}"
+        elif any(pair.partition("=")[0] == "noise_std" for pair in self.overrides):
+            reason = "--set noise_std is what counts"
+        if reason is not None:
+            warnings.warn(f"--noise changes nothing: {reason}", stacklevel=2)
 
     def for_report(self) -> dict[str, Any]:
         """Method, prior and number of samples for result files."""

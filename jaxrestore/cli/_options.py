@@ -12,6 +12,11 @@ PATH = click.Path(path_type=pathlib.Path)
 
 out_option = click.option("-o", "--out", required=True, type=PATH, help="File for the result, or folder for a folder.")
 force_option = click.option("--force", is_flag=True, help="Replace existing files.")
+strict_option = click.option(
+    "--strict",
+    is_flag=True,
+    help="Stop at the first picture that fails; without it, the others go on.",
+)
 seed_option = click.option("--seed", default=0, help="Seed of all random draws; the same seed gives the same result.")
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
 prior_option = click.option(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 import jax.numpy as jnp
 
 from jaxrestore import images
+from jaxrestore.cli import _drawn
 from jaxrestore.cli._options import PATH, decorated, gathered_into, seed_option
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._values import annotations, parse_values
@@ -36,36 +38,85 @@ class TaskChoice:
         """The noise that is meant, given or not."""
         return self.definition.noise_std if self.noise is None else self.noise
 
-    def read_options(self) -> dict[str, Any]:
-        """All options of the task; a kernel is read from its file, and instead of a mask stands its file."""
-        options = parse_values(self.options, annotations(self.definition.build))
-        for name, path in (("mask", self.mask), ("kernel", self.kernel)):
-            if path is not None and self.definition.drawn != name:
-                raise click.UsageError(f"--{name} does not go with {self.task_name}, which has no random {name}")
-        if self.kernel is not None:
-            options["kernel"] = jnp.asarray(images.load_kernel(self.kernel))
-        if self.mask is not None:
-            if not self.mask.exists():
-                raise images.ImageError(f"{self.mask} does not exist")
-            options["mask"] = self.mask  # read where the picture's size is known
-        return self.definition.complete(options)
+    @property
+    def given(self) -> pathlib.Path | None:
+        """The file that --mask or --kernel names."""
+        return self.mask or self.kernel
 
-    def build(self, image_shape: Sequence[int], options: Mapping[str, Any]) -> Task:
-        """The task for one image shape; the random mask or kernel depends on shape and seed alone.
+    def read_options(self, *, draws: bool = True) -> dict[str, Any]:
+        """All options of the task but the mask or kernel, which `build` reads.
+
+        Args:
+          draws: Whether a mask or kernel that is not named is drawn at random.
 
         Raises:
-          ImageError: If a mask cannot be read, or is of another shape.
+          click.UsageError: If an option cannot be read, or the task has no such mask or kernel.
+          ImageError: If the file of a mask or kernel is missing.
+          TypeError: If the task has no such option.
+
+        Warns:
+          UserWarning: If options change nothing.
+        """
+        options = parse_values(self.options, annotations(self.definition.build))
+        drawn = self.definition.drawn
+        for name, path in (("mask", self.mask), ("kernel", self.kernel)):
+            if path is not None and drawn != name:
+                raise click.UsageError(f"--{name} does not go with {self.task_name}, which has no random {name}")
+            if path is not None and not path.exists():
+                raise images.ImageError(f"{path} does not exist")
+        is_drawn = draws and self.given is None
+        if drawn and not is_drawn and (idle := self.definition.idle({**options, drawn: self.given or drawn})):
+            named = " and ".join(f"--option {name}" for name in idle)
+            warnings.warn(f"{named} changes nothing: the {drawn} is given, and none is drawn at random", stacklevel=2)
+        return self.definition.complete(options)
+
+    def find_drawn(self, picture: pathlib.Path) -> pathlib.Path | None:
+        """The file of the mask or kernel that a picture was measured with, the named one or that beside it.
+
+        Returns:
+          The file; None if the task has no such thing.
+
+        Raises:
+          ValueError: If there is none. One drawn at random would not be the picture's.
+        """
+        kind = self.definition.drawn
+        if kind is None or self.given is not None:
+            return self.given
+        found = _drawn.beside(picture, kind)
+        if not found.exists():
+            option = f"--{kind} FILE, or " if hasattr(self, kind) else ""
+            raise ValueError(
+                f"{picture}: {self.task_name} needs the {kind} that the picture was made with; expected {option}"
+                f"{found.name} beside it, as `jaxrestore degrade` writes it"
+            )
+        return found
+
+    def build(self, image_shape: Sequence[int], options: Mapping[str, Any], drawn: pathlib.Path | None = None) -> Task:
+        """The task for one image shape.
+
+        Args:
+          image_shape: (H, W, C).
+          options: What `read_options` returned.
+          drawn: The file of the mask or kernel. None takes the named one; without one, what is drawn at random depends
+            on shape and seed alone.
+
+        Raises:
+          ValueError: If the file cannot be read, or is of another shape, or a value is out of range.
         """
         height, width, channels = image_shape
-        if self.mask is not None:
-            options = {**options, "mask": jnp.asarray(images.load_mask(self.mask, image_shape))}
+        drawn, kind = drawn or self.given, self.definition.drawn
+        if drawn is not None and kind is not None:
+            options = {name: value for name, value in options.items() if name not in self.definition.drawn_by}
+            options[kind] = jnp.asarray(_drawn.KINDS[kind].load(drawn, image_shape))
         key = key_for("operator", self.seed)
         return task(self.task_name, image_shape=(height, width, channels), noise_std=self.noise, key=key, **options)
 
     def for_report(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Task, options and noise for result files; instead of a mask or kernel stands its file."""
-        files = {name: str(path) for name, path in (("mask", self.mask), ("kernel", self.kernel)) if path is not None}
-        return {"task": self.task_name, "options": {**options, **files}, "noise_std": self.noise_std, "seed": self.seed}
+        if self.given is not None:
+            options = {name: value for name, value in options.items() if name not in self.definition.drawn_by}
+            options[str(self.definition.drawn)] = str(self.given)
+        return {"task": self.task_name, "options": options, "noise_std": self.noise_std, "seed": self.seed}
 
 
 def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,12 +147,13 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--mask",
             type=PATH,
             help="For inpainting: a picture of the mask, white where pixels are known, black or transparent where "
-            "they are missing.",
+            "they are missing.  [default: NAME.mask.png beside each picture to restore]",
         ),
         click.option(
             "--kernel",
             type=PATH,
-            help="For motion deblurring: the kernel, with odd sides and any scale, as a picture or .npy.",
+            help="For motion deblurring: the kernel, with odd sides and any scale, as a picture or .npy; what a bright "
+            "point became (blur is convolution).  [default: NAME.kernel.png beside each picture to restore]",
         ),
         seed_option,
     )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import analysis, evaluation
-from jaxrestore.cli import _files, _prior
+from jaxrestore.cli import _files, _prior, _targets
 from jaxrestore.cli._method_choice import default_set
 from jaxrestore.cli._options import PATH, force_option, label_option, prior_option
 from jaxrestore.cli._reports import print_table
@@ -57,12 +57,12 @@ def command(
     """  # noqa: D301
     if importlib.util.find_spec("matplotlib") is None:
         raise click.UsageError("analyze draws with matplotlib, which is not installed; pip install 'jaxrestore[plot]'")
-    _files.check_suffix(out, (".png", ".pdf", ".svg"))
+    _targets.check_suffixes([out], (".png", ".pdf", ".svg"))
     table = out.with_suffix(".csv")
-    _files.refuse_existing([out, table], force)
+    _targets.check([out, table], force)
     options = task_choice.read_options()
     loaded = _prior.load(prior, label)
-    truth = _files.read_clean(image, task_choice.definition.multiple(options), size)
+    truth = _files.read_clean(image, task_choice.definition.multiple(options), size).on_white()
     truth = _prior.known_clean(truth, loaded.config.in_channels, image)
     task = task_choice.build(truth.shape, options)
     y = task.degradation.measure(key_for("measurement", task_choice.seed), jnp.asarray(truth))
@@ -81,7 +81,7 @@ def command(
             scores = evaluation.score(restored, truth)
             means = [float(np.nanmean(getattr(curves[variant], angle))) for angle in analysis.CURVES]
             rows.append((variant, *(f"{mean:.0f}" for mean in means), scores.psnr, scores.lpips))
+    print_table("Mean angles in degrees", ("variant", *analysis.CURVES.values(), "PSNR", "LPIPS (alex)"), rows)
     analysis.draw(out, curves, title=f"{task_choice.task_name}, {steps} steps, {truth.shape[0]}x{truth.shape[1]}")
     analysis.write_csv(table, curves)
-    print_table("Mean angles in degrees", ("variant", *analysis.CURVES.values(), "PSNR", "LPIPS (alex)"), rows)
     click.echo(f"{out}\n{table}")

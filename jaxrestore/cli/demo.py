@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from jaxrestore import evaluation, images
-from jaxrestore.cli import _files
+from jaxrestore.cli import _targets
 from jaxrestore.cli._options import PATH, force_option, quiet_option, seed_option
 from jaxrestore.cli._reports import print_table
 from jaxrestore.cli._seeds import key_for
@@ -63,8 +63,8 @@ def command(
 
     Writes one picture that compares the results, which grows with each of them, and prints PSNR, SSIM and LPIPS.
     """
-    _files.check_suffix(out)
-    _files.refuse_existing([out], force)
+    _targets.check_suffixes([out])
+    _targets.check([out], force)
     multiple = math.lcm(*(TASKS[name].multiple(TASKS[name].options) for name in TASK_NAMES))
     if size % multiple:
         raise click.UsageError(f"--size is {size}, expected a multiple of {multiple}, as the tasks need it")
@@ -73,6 +73,7 @@ def command(
     names = tuple(METHODS) if everything else METHOD_NAMES
     rows: list[_Row] = []
     table: list[tuple[Any, ...]] = []
+    saved, unsaved = False, None
     for task_name in TASK_NAMES:
         degraded = task(task_name, image_shape=(size, size, 3), key=key_for("operator", seed))
         for method_name in names:
@@ -90,9 +91,15 @@ def command(
                     table.append((task_name, "simple answer", *evaluation.score(simple, truth), ""))
             rows[-1].results[method_name] = result
             table.append((task_name, method_name, *result.scores[0], f"{result.seconds:.0f}"))
-            images.save(out, _sheet(names, rows, truth), overwrite=force or len(table) > 2)
+            try:
+                images.save(out, _sheet(names, rows, truth), overwrite=force or saved)
+                saved = True
+            except OSError as error:  # the scores are told all the same
+                unsaved = error
             click.echo(f"{out}: {task_name} with {method_name}, {result.scores[0].psnr:.1f} dB")
     print_table("Results", ("task", "method", "PSNR", "SSIM", "LPIPS (alex)", "seconds"), table)
+    if unsaved is not None:
+        raise unsaved
 
 
 def _enlarge(y: np.ndarray, size: int) -> np.ndarray:

@@ -1,9 +1,11 @@
 """`jaxrestore evaluate`."""
 
+import contextlib
+import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -11,15 +13,16 @@ import jax
 import numpy as np
 
 from jaxrestore import evaluation, images, parallel
-from jaxrestore.cli import _failures, _files, _prior
+from jaxrestore.cli import _files, _prior, _targets
+from jaxrestore.cli._failures import Failures
 from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._metric_choice import MetricChoice, metric_options
-from jaxrestore.cli._options import PATH, force_option
+from jaxrestore.cli._options import PATH, force_option, strict_option
 from jaxrestore.cli._reports import json_scores, print_table
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.evaluation import Scores
-from jaxrestore.storage.files import write_whole
+from jaxrestore.storage.files import NoRoomError, write_whole
 
 
 class Row(NamedTuple):
@@ -45,6 +48,7 @@ class Row(NamedTuple):
 @method_options
 @metric_options
 @force_option
+@strict_option
 def command(
     folder: pathlib.Path,
     out: pathlib.Path | None,
@@ -53,31 +57,46 @@ def command(
     method_choice: MethodChoice,
     metric_choice: MetricChoice,
     force: bool,
+    strict: bool,
 ) -> None:
     """Degrade and restore the clean pictures of FOLDER; print PSNR, SSIM and LPIPS beside those of a simple answer.
 
-    Pictures that diverge are shown as failed and named at the end; the means are those of the others.
+    Pictures that diverge are shown as failed; they, and those that cannot be read or saved, are named at the end, and
+    the exit code is 1. The means are those of the others.
     """
     paths = images.find(folder)
-    targets = [] if save is None else _files.outputs(paths, folder, save, ".png")
-    _files.refuse_existing([*targets, *([out] if out else [])], force)
+    targets = [] if save is None else _targets.outputs(paths, folder, save, ".png")
+    _targets.check([*targets, *([out] if out else [])], force)
     options = task_choice.read_options()
     lpips = metric_choice.load()
     prior, channels = method_choice.load_prior()
-    multiple = task_choice.definition.multiple(options)
-    truths = [_prior.known_clean(_files.read_clean(path, multiple), channels, path) for path in paths]
+    failures = Failures(len(paths), strict=strict, advice=method_choice.advice)
+    pictures: dict[int, images.Picture] = {}
+    for i, path in enumerate(paths):
+        with failures.of(path):
+            picture = _files.read_clean(path, task_choice.definition.multiple(options))
+            truth = _prior.known_clean(picture.on_white(), channels, path)
+            pictures[i] = dataclasses.replace(picture, pixels=truth, alpha=None)  # what is seen, on white
+    plans = []
+    for shape, members in _groups(pictures).items():
+        with failures.of(*(paths[i] for i in members)):
+            evaluation.check_scorable(shape)
+            task = task_choice.build(shape, options)
+            settings = method_choice.settings_for(task)
+            plans.append((members, task, settings, method_choice.method.build(**settings)))
+    failures.check_some_left(len(plans))
+    if save is not None:
+        _targets.check_room(save, ((targets[i], p.pixels.shape, p.depth) for i, p in pictures.items()))
 
     rows_by_index: dict[int, Row] = {}
     shapes: list[dict[str, Any]] = []
-    failed: list[_failures.FailedSample] = []
-    for shape, members in _files.indices_by_shape(truths).items():
-        task = task_choice.build(shape, options)
-        settings = method_choice.settings_for(task)
+    for members, task, settings, sampler in plans:
+        truths = [pictures[i].pixels for i in members]
         result = evaluation.evaluate(
-            method_choice.method.build(**settings),
+            sampler,
             prior,
             task.degradation,
-            np.stack([truths[i] for i in members]),
+            np.stack(truths),
             # The library counts from 0 in every stack: pictures of another shape need keys of their own.
             key=jax.random.fold_in(key_for("evaluation", task_choice.seed), members[0]),
             lpips=lpips,
@@ -88,22 +107,35 @@ def command(
         )
         for j, i in enumerate(members):
             answer = task.simple_answer(result.measurements[j])
-            simple = None if answer is None else evaluation.score(answer, truths[i], lpips=lpips)
-            rows_by_index[i] = Row(paths[i], shape, result.scores[j], simple, result.seconds / len(members))
+            simple = None if answer is None else evaluation.score(answer, truths[j], lpips=lpips)
+            seconds = result.seconds / len(members)
+            rows_by_index[i] = Row(paths[i], truths[j].shape, result.scores[j], simple, seconds)
             if targets and not rows_by_index[i].failed:
-                images.save(targets[i], result.restored[j], overwrite=force)
-        failed += _failures.failed_samples(result.divergences, [paths[i] for i in members])
-        shapes.append({"shape": shape, **method_choice.settings_for_report(settings)})
+                # Scores are what was computed for: a disk that is full does not keep the others from being made.
+                with contextlib.suppress(NoRoomError), failures.of(paths[i]):
+                    _ = images.write(targets[i], result.restored[j], like=pictures[i], overwrite=force)
+        restored = [paths[i] for i in members if not rows_by_index[i].failed]
+        shapes.append({"shape": truths[0].shape, **method_choice.settings_for_report(settings)})
+        failures.note_divergences(result.divergences, [paths[i] for i in members], restored)
 
-    rows = [rows_by_index[i] for i in range(len(paths))]
+    rows = [row for _, row in sorted(rows_by_index.items())]
     means = _means(rows)
     _print(f"{task_choice.task_name}, {method_choice.method_name}", rows, means, lpips)
     if out is not None:
         choices = {**task_choice.for_report(options), **method_choice.for_report(), "lpips_variant": lpips.variant}
-        _write(out, {**choices, "environment": evaluation.environment(), "shapes": shapes}, rows, means)
+        report = {**choices, "environment": evaluation.environment(), "shapes": shapes, "failures": failures.by_name}
+        _write(out, report, rows, means)
         click.echo(str(out))
-    restored = {row.path for row in rows if not row.failed}
-    _failures.raise_failed(failed, restored, len(paths), method_choice.advice)
+    failures.raise_any()
+
+
+def _groups(pictures: Mapping[int, images.Picture]) -> dict[tuple[int, int, int], list[int]]:
+    """Pictures by the shape of their colours: those are restored together."""
+    groups: dict[tuple[int, int, int], list[int]] = {}
+    for i, picture in pictures.items():
+        height, width, channels = picture.pixels.shape
+        groups.setdefault((height, width, channels), []).append(i)
+    return groups
 
 
 def _means(rows: Sequence[Row]) -> dict[str, Scores]:

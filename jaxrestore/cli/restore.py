@@ -1,8 +1,10 @@
 """`jaxrestore restore`."""
 
-import dataclasses
+import hashlib
+import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -10,15 +12,17 @@ import jax
 import numpy as np
 
 from jaxrestore import estimates, images, parallel, stopping
-from jaxrestore.cli import _estimates, _failures, _files, _prior, _stored
+from jaxrestore.cli import _estimates, _files, _prior, _stored, _targets
+from jaxrestore.cli._failures import Failures
 from jaxrestore.cli._method_choice import MethodChoice, method_options
-from jaxrestore.cli._options import PATH, force_option, out_option
+from jaxrestore.cli._options import PATH, force_option, out_option, strict_option
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors import Prior, TiledPrior
 from jaxrestore.restore import Divergence, Moments, Sample, StreamOptions, best_samples, each_sample, moments
 from jaxrestore.samplers import Sampler
+from jaxrestore.scale import ScaleWarning, doubts
 from jaxrestore.streaming import restore_batches
 
 _TILE, _LARGEST_WHOLE = 256, 512  # pixels; networks know the sizes they were trained at, and memory is bounded
@@ -38,6 +42,17 @@ class Job(NamedTuple):
     target: pathlib.Path
     index: int  # its place in the folder, whatever is skipped: it chooses the key
     shape: tuple[int, ...]  # (H, W, C) of the measurement
+    like: images.Picture | None  # depth and mode of its file, without pixels and alpha; None for arrays
+    drawn: pathlib.Path | None  # the file of its mask or kernel, for tasks that have one
+    drawn_as: str | None  # what tells this file from those of others
+
+
+class Plan(NamedTuple):
+    """Pictures that are restored together, and how."""
+
+    group: list[Job]
+    degradation: Degradation
+    sampler: Sampler
 
 
 @click.command("restore")
@@ -80,6 +95,7 @@ class Job(NamedTuple):
 @click.option(
     "--estimate", is_flag=True, help="Compile, do one step, say what the run would cost in memory and time, and stop."
 )
+@strict_option
 def command(
     source: pathlib.Path,
     out: pathlib.Path,
@@ -93,14 +109,16 @@ def command(
     share: str | None,
     skip_existing: bool,
     estimate: bool,
+    strict: bool,
 ) -> None:
     """Restore the degraded picture SOURCE, or all pictures of a folder.
 
     Every file is written as soon as its batch is done. PNG, JPEG, WebP and TIFF, any size; amplitudes for phase
     retrieval as .npy. Results keep what their format can of SOURCE: 16 bits, grey, transparency (inpainting fills it
-    in), resolution and texts; colours are sRGB. A picture that diverges does not keep the others from being restored:
-    it is named at the end. Several devices share each batch; several processes take --share of a folder. Pictures are
-    read when it is their turn, and the batch size follows from the memory that is free.
+    in), resolution and texts; colours are sRGB. Masks and kernels are named, or lie beside the pictures as `degrade`
+    writes them. A picture that cannot be read or written, or diverges, does not keep the others from being restored: it
+    is named at the end, and the exit code is 1. Several devices share each batch; several processes take --share of a
+    folder. Pictures are read when it is their turn, and the batch size follows from the memory that is free.
 
     \b
     jaxrestore restore small.png -o large.png --task super_resolution --option factor=4
@@ -114,64 +132,76 @@ def command(
     if save_std and method_choice.samples < 2:
         raise click.UsageError("--save-std needs --samples of at least 2")
     paths = _files.inputs(source, (*images.SUFFIXES, ".npy"))
-    targets = _files.outputs(paths, source, out)
-    for target in targets:
-        _files.check_suffix(target)
-    indices = [i for i in parallel.share(range(len(paths)), *place) if not (skip_existing and targets[i].exists())]
+    targets = _targets.outputs(paths, source, out)
+    _targets.check_suffixes(targets)
+    mine = parallel.share(range(len(paths)), *place)
+    indices = [i for i in mine if not (skip_existing and os.path.exists(targets[i]))]
     written = [targets[i] for i in indices]
-    _files.refuse_existing(
-        [] if estimate else [*written, *(f for t in written if save_std for f in _std_files(t))], force
-    )
-    options = task_choice.read_options()
+    _targets.check([] if estimate else [*written, *(f for t in written if save_std for f in _std_files(t))], force)
+    options = task_choice.read_options(draws=False)
+    if task_choice.noise is not None:
+        method_choice.warn_of_idle_noise()
     prior, channels = method_choice.load_prior(dtype=dtype)
 
     def read(path: pathlib.Path, say: Callable[[str], Any]) -> tuple[np.ndarray, images.Picture | None]:
         return _read(path, channels, task_choice, options, say)
 
-    # Every picture is looked at before the first is restored, and read again when its batch's turn comes.
-    jobs = [Job(paths[i], targets[i], i, read(paths[i], _say)[0].shape) for i in indices]
+    failures = Failures(len(indices), strict=strict, advice=method_choice.advice)
+    jobs = []
+    for i in indices:
+        # Every picture is looked at before the first is restored, and read again when its batch's turn comes.
+        with failures.of(paths[i]):
+            jobs.append(_job(paths[i], targets[i], i, read, task_choice, options))
 
     # All tasks and samplers are made, and so all options checked, before the first picture is restored.
-    plans = [_plan(group, task_choice, method_choice, options) for group in _groups(jobs)]
-    failed: list[_failures.FailedSample] = []
-    restored: set[pathlib.Path] = set()
-    for group, degradation, sampler in plans:
-        stack = _stored.Measurements(
-            [job.source for job in group],
-            group[0].shape,
-            lambda path: read(path, lambda _: None),
-        )
-        arguments = (sampler, _tiled(prior, tile, degradation.image_shape), degradation, stack)
-        batching: StreamOptions = {
-            "batch_size": method_choice.batch_size,
-            "num_samples": method_choice.samples,
-            "indices": [job.index for job in group],
-            "collection": _stored.count_of_shape(paths, group[0].source),
-            "mesh": parallel.local_mesh(),
-        }
-        key = key_for("sampler", task_choice.seed)
-        if estimate:
-            task = task_choice.build(degradation.image_shape, options)
-            cost = method_choice.cost(method_choice.settings_for(task))
-            found = estimates.estimate(*arguments, key=key, **batching)
-            click.echo("\n".join(_estimates.lines(len(group), degradation.image_shape, cost, found)))
-            continue
-        divergences: list[Divergence] = []
+    plans = []
+    for group in _groups(jobs):
+        with failures.of(*(job.source for job in group)):
+            plans.append(_plan(group, task_choice, method_choice, options))
+    failures.check_some_left(len(plans))
 
-        def is_wanted(row: int, group: Sequence[Job] = group) -> bool:
-            """Whether nobody else has restored it meanwhile."""
-            return not (skip_existing and group[row].target.exists())
+    def stack_of(group: Sequence[Job]) -> _stored.Measurements:
+        return _stored.Measurements([j.source for j in group], group[0].shape, lambda path: read(path, lambda _: None))
 
-        batching["wanted"] = is_wanted
-        batching["progress"] = not method_choice.quiet and jax.process_index() == 0
-        samples = each_sample(restore_batches(*arguments, key=key, **batching), divergences)
-        for result in moments(samples) if save_std else best_samples(samples):
-            job, like = group[result.image], stack.take_like(result.image)
-            restored.add(job.source)
-            with stopping.patience(_SAVING):
-                click.echo(_save(job, like, result, force) if is_wanted(result.image) else f"{job.target} is there now")
-        failed += _failures.failed_samples(divergences, [job.source for job in group])
-    _failures.raise_failed(failed, restored, len(jobs), method_choice.advice)
+    for plan in plans:
+        _warn_of_scale(plan, stack_of(plan.group))
+    if not estimate:
+        _targets.check_room(out, _to_be_written(plans, save_std))
+    with failures.told(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScaleWarning)  # the library's, which knows no files, and doubts bright pictures
+        for group, degradation, sampler in plans:
+            stack = stack_of(group)
+            arguments = (sampler, _tiled(prior, tile, degradation.image_shape), degradation, stack)
+            batching: StreamOptions = {
+                "batch_size": method_choice.batch_size,
+                "num_samples": method_choice.samples,
+                "indices": [job.index for job in group],
+                "collection": _stored.count_alike(paths, group[0].source, lambda path: _drawn_as(path, task_choice)),
+                "mesh": parallel.local_mesh(),
+            }
+            key = key_for("sampler", task_choice.seed)
+            if estimate:
+                task = task_choice.build(degradation.image_shape, options, group[0].drawn)
+                cost = method_choice.cost(method_choice.settings_for(task))
+                found = estimates.estimate(*arguments, key=key, **batching)
+                click.echo("\n".join(_estimates.lines(len(group), degradation.image_shape, cost, found)))
+                continue
+
+            def is_wanted(row: int, group: Sequence[Job] = group) -> bool:
+                """Whether nobody else has restored it meanwhile."""
+                return not (skip_existing and os.path.exists(group[row].target))
+
+            batching["wanted"] = is_wanted
+            batching["progress"] = not method_choice.quiet and jax.process_index() == 0
+            divergences: list[Divergence] = []
+            samples, restored = each_sample(restore_batches(*arguments, key=key, **batching), divergences), []
+            for result in moments(samples) if save_std else best_samples(samples):
+                job, like = group[result.image], stack.take_like(result.image)
+                with failures.of(job.source), stopping.patience(_SAVING):
+                    is_here = not is_wanted(result.image)
+                    click.echo(f"{job.target} is there now" if is_here else _save(job, like, result, force))
+                    restored.append(job.source)
+            failures.note_divergences(divergences, [job.source for job in group], restored)
 
 
 def _read(
@@ -187,27 +217,71 @@ def _read(
         raise ValueError(f"{path}: {error}") from None
     if height % multiple or width % multiple:
         # Such an image has the sides of its measurement: those that are enlarged are multiples of their factor.
-        y = _files.crop(y, multiple, path)
-        if like is not None and like.alpha is not None:
-            like = dataclasses.replace(like, alpha=_files.crop(like.alpha, multiple, path))
+        def part(pixels: np.ndarray) -> np.ndarray:
+            return images.crop_to_multiple(pixels, multiple)
+
+        y = _files.cut(images.Picture(y), part, path).pixels
+        like = like and like.cut(part)
         say(f"{path} is cut to {y.shape[0]}x{y.shape[1]}: sides must be multiples of {multiple}")
     return y, like
 
 
+def _job(
+    path: pathlib.Path,
+    target: pathlib.Path,
+    index: int,
+    read: Callable[[pathlib.Path, Callable[[str], Any]], tuple[np.ndarray, images.Picture | None]],
+    task_choice: TaskChoice,
+    options: Mapping[str, Any],
+) -> Job:
+    """What is known of a picture before it is restored; its pixels are looked at, and not kept."""
+    drawn = task_choice.find_drawn(path)
+    y, like = read(path, _say)
+    _targets.check_sides(target, task_choice.definition.image_shape(y.shape, options))
+    light = _stored.without_pixels(like, keep_alpha=False)
+    return Job(path, target, index, y.shape, light, drawn, _drawn_as(path, task_choice))
+
+
+def _drawn_as(path: pathlib.Path, task_choice: TaskChoice) -> str | None:
+    """What tells the mask or kernel of a picture from others; None where there is none, or it is missing."""
+    try:
+        drawn = task_choice.find_drawn(path)
+        return None if drawn is None else hashlib.sha256(drawn.read_bytes()).hexdigest()
+    except (ValueError, OSError):
+        return None
+
+
 def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs whose measurements are of one shape: they are restored together."""
-    groups: dict[tuple[int, ...], list[Job]] = {}
+    """Jobs whose measurements are of one shape, and whose masks or kernels are equal: they are restored together."""
+    groups: dict[tuple[Any, ...], list[Job]] = {}
     for job in jobs:
-        groups.setdefault(job.shape, []).append(job)
+        groups.setdefault((job.shape, job.drawn_as), []).append(job)
     return list(groups.values())
 
 
-def _plan(
-    group: list[Job], task_choice: TaskChoice, method_choice: MethodChoice, options: Mapping[str, Any]
-) -> tuple[list[Job], Degradation, Sampler]:
+def _plan(group: list[Job], task_choice: TaskChoice, method_choice: MethodChoice, options: Mapping[str, Any]) -> Plan:
     """A group of jobs with what made their measurements, and what restores them."""
-    task = task_choice.build(task_choice.definition.image_shape(group[0].shape, options), options)
-    return group, task.degradation, method_choice.method.build(**method_choice.settings_for(task))
+    shape = task_choice.definition.image_shape(group[0].shape, options)
+    task = task_choice.build(shape, options, group[0].drawn)
+    return Plan(group, task.degradation, method_choice.method.build(**method_choice.settings_for(task)))
+
+
+def _warn_of_scale(plan: Plan, stack: _stored.Measurements) -> None:
+    """Name arrays that seem to be on another scale; pictures say themselves what their black and white are."""
+    arrays = [i for i, job in enumerate(plan.group) if job.like is None]
+    for i, reason in doubts(plan.degradation, (stack[i] for i in arrays)).items():
+        warnings.warn(f"{plan.group[arrays[i]].source} {reason}", ScaleWarning, stacklevel=2)
+
+
+def _to_be_written(plans: Sequence[Plan], save_std: bool) -> Iterator[tuple[pathlib.Path, tuple[int, int, int], int]]:
+    """Files, and shape and depth of what goes into them."""
+    for group, degradation, _ in plans:
+        height, width, channels = degradation.image_shape
+        for job in group:
+            is_grey, depth = (False, 8) if job.like is None else (job.like.mode == "grey", job.like.depth)
+            yield job.target, (height, width, 1 if is_grey else channels), depth
+            if save_std:
+                yield from ((path, degradation.image_shape, 8) for path in _std_files(job.target))
 
 
 def _tiled(prior: Prior, tile: int | None, shape: Sequence[int]) -> Prior:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from jaxrestore import runs, training
-from jaxrestore.cli import _files
+from jaxrestore.cli import _targets
 from jaxrestore.cli._options import PATH, force_option
 from jaxrestore.cli._reports import print_table
 from jaxrestore.cli._values import annotations, parse_values
@@ -77,7 +77,7 @@ def command(
     \b
     jaxrestore train --data photos/ --run runs/photo --out priors/photo --minutes 10
     """  # noqa: D301
-    _files.refuse_existing([out], force or _is_of(out, run))
+    _targets.check_folder(out, force or _is_of(out, run))
     config = training.TrainingConfig()
     network = _changed(config.network, network_overrides)
     config = _changed(dataclasses.replace(config, network=network), overrides)

@@ -7,7 +7,7 @@ import click
 import numpy as np
 
 from jaxrestore import evaluation, images, mean_of, tuning
-from jaxrestore.cli import _files, _prior
+from jaxrestore.cli import _files, _prior, _targets
 from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._options import PATH, force_option
 from jaxrestore.cli._reports import json_scores, print_table
@@ -56,7 +56,7 @@ def command(
     jaxrestore tune --data photos --task super_resolution --grid learning_rate=1..10:4 -o best.json
     jaxrestore restore small.png -o large.png --task super_resolution --settings best.json
     """  # noqa: D301
-    _files.refuse_existing([out], force)
+    _targets.check([out], force)
     if method_choice.samples != 1:
         raise click.UsageError("--samples does not go with tune: every setting is judged by one sample a picture")
     method = method_choice.method
@@ -65,7 +65,8 @@ def command(
     multiple = task_choice.definition.multiple(options)
     paths = images.find(data)[:pictures]
     prior, channels = method_choice.load_prior()
-    truths = np.stack([_prior.known_clean(_files.read_clean(path, multiple, size), channels, path) for path in paths])
+    clean = [_files.read_clean(path, multiple, size).on_white() for path in paths]
+    truths = np.stack([_prior.known_clean(a, channels, path) for a, path in zip(clean, paths, strict=True)])
     task = task_choice.build(truths.shape[1:], options)
     fixed = method_choice.settings_for(task, searched=grid)
     num_runs = fixed.pop("mean_of", 1)  # no argument of the factory, whose settings are searched

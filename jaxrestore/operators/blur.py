@@ -7,16 +7,8 @@ import numpy as np
 from jaxrestore import _checks
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase, set_shape
+from jaxrestore.operators.convolution import check_kernel, check_reach, convolve
 from jaxrestore.operators.spectral import SVD, separable_svd
-
-
-def check_reach(height: int, width: int, sizes: tuple[int, int]) -> None:
-    """Reflection needs more pixels than the kernel reaches beyond the border."""
-    if sizes[0] // 2 >= height or sizes[1] // 2 >= width:
-        raise ValueError(
-            f"a kernel of {sizes[0]}x{sizes[1]} reaches beyond the reflection of a {height}x{width} image; "
-            f"expected at most {2 * height - 1}x{2 * width - 1}"
-        )
 
 
 def gaussian_kernel(size: int, std: float) -> np.ndarray:
@@ -68,7 +60,7 @@ class GaussianBlur(OperatorBase):
 
 
 def _reflected_matrix(size: int, kernel: np.ndarray) -> np.ndarray:
-    """Correlation with `kernel` under reflection (the border pixel is not repeated), as a (size, size) matrix."""
+    """Convolution with a symmetric `kernel` under reflection (borders not repeated), as a (size, size) matrix."""
     reach = len(kernel) // 2
     columns = np.arange(size)[:, None] + np.arange(-reach, reach + 1)
     columns = np.abs(columns)
@@ -80,10 +72,20 @@ def _reflected_matrix(size: int, kernel: np.ndarray) -> np.ndarray:
 
 @pytree
 class MotionBlur(OperatorBase):
-    """Correlation of each channel with one kernel (not flipped), reflected borders; by FFT.
+    """Convolution of each channel with one kernel, reflected borders: a bright pixel becomes the kernel.
+
+    That is what a measured point spread function says, and what tools that estimate kernels or deconvolve mean by one.
+    PyTorch's `conv2d`, and so the published codes of DPS and SPGD, correlate: their kernels are turned by 180 degrees,
+    `kernel[::-1, ::-1]`. Other borders are those of `Convolution`.
 
     Raises:
       ValueError: When called, if `kernel` is not (odd, odd) or larger than the reflection allows.
+
+    Example:
+      >>> shift = jnp.zeros((3, 3)).at[1, 2].set(1.0)  # to the right by one pixel
+      >>> shifted = jr.operators.MotionBlur((2, 4, 1), shift)(jnp.tile(jnp.arange(4.0), (2, 1))[..., None])
+      >>> shifted[0].round().astype(int).ravel().tolist()
+      [1, 0, 1, 2]
     """
 
     image_shape: tuple[int, int, int] = static()
@@ -93,16 +95,5 @@ class MotionBlur(OperatorBase):
         set_shape(self)
 
     def _apply(self, x: jax.Array) -> jax.Array:
-        shape = tuple(self.kernel.shape)
-        if len(shape) != 2 or shape[0] % 2 == 0 or shape[1] % 2 == 0:
-            raise ValueError(f"kernel has shape {shape}, expected (odd, odd), e.g. (61, 61)")
-        height, width, _ = self.image_shape
-        check_reach(height, width, (shape[0], shape[1]))
-        down, right = shape[0] // 2, shape[1] // 2
-        padded = jnp.pad(x, ((down, down), (right, right), (0, 0)), mode="reflect")
-        # A circular correlation of the padded image: the first H x W outputs do not wrap.
-        size = padded.shape[:2]
-        spectrum = jnp.fft.rfft2(padded, axes=(0, 1))
-        response = jnp.conj(jnp.fft.rfft2(self.kernel.astype(x.dtype), s=size))
-        blurred = jnp.fft.irfft2(spectrum * response[..., None], s=size, axes=(0, 1))
-        return blurred[:height, :width].astype(x.dtype)
+        check_kernel(self.kernel, self.image_shape, "reflect")
+        return convolve(x, self.kernel, "reflect")

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jaxrestore import _checks
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase, set_shape
-from jaxrestore.operators.blur import check_reach
 from jaxrestore.operators.spectral import SVD
 
 _PADDING = {"circular": "wrap", "zero": "constant", "reflect": "reflect"}  # boundary -> mode of `jnp.pad`
@@ -26,7 +25,16 @@ def convolve(x: jax.Array, kernel: jax.Array, boundary: str) -> jax.Array:
     return blurred[..., 2 * down :, 2 * right :, :].astype(x.dtype)
 
 
-def check_kernel(name: str, shape: tuple[int, ...], image_shape: tuple[int, int, int], boundary: str) -> None:
+def check_reach(height: int, width: int, sizes: tuple[int, int]) -> None:
+    """Reflection needs more pixels than the kernel reaches beyond the border."""
+    if sizes[0] // 2 >= height or sizes[1] // 2 >= width:
+        raise ValueError(
+            f"a kernel of {sizes[0]}x{sizes[1]} reaches beyond the reflection of a {height}x{width} image; "
+            f"expected at most {2 * height - 1}x{2 * width - 1}"
+        )
+
+
+def check_sides(name: str, shape: tuple[int, ...], image_shape: tuple[int, int, int], boundary: str) -> None:
     """Raise unless the last two sides of a kernel's shape are odd and no longer than a reflection allows."""
     if shape[-2] % 2 == 0 or shape[-1] % 2 == 0:
         raise ValueError(f"{name} has shape {shape}, expected odd sides: an even kernel has no centre")
@@ -34,12 +42,20 @@ def check_kernel(name: str, shape: tuple[int, ...], image_shape: tuple[int, int,
         check_reach(*image_shape[:2], (shape[-2], shape[-1]))
 
 
+def check_kernel(kernel: jax.Array, image_shape: tuple[int, int, int], boundary: str) -> None:
+    """Raise unless an array is one kernel (odd, odd) that a reflection allows."""
+    shape = tuple(kernel.shape)
+    if len(shape) != 2:
+        raise ValueError(f"kernel has shape {shape}, expected (odd, odd), e.g. (61, 61)")
+    check_sides("kernel", shape, image_shape, boundary)
+
+
 @pytree
 class Convolution(OperatorBase):
     """Convolution of each channel with one kernel, as a point spread function: a bright pixel becomes the kernel.
 
-    It is flipped with respect to the correlation of `MotionBlur`. Only a circular boundary, where the opposite border
-    follows, has a decomposition, and so the methods that need one.
+    `MotionBlur` is its form with reflected borders. Only a circular boundary, where the opposite border follows, has a
+    decomposition, and so the methods that need one.
 
     Raises:
       ValueError: If there is no such boundary; when called, if `kernel` is not (odd, odd), or larger than a reflection
@@ -96,8 +112,5 @@ class Convolution(OperatorBase):
         return SVD(values, hartley, hartley, measured)
 
     def _apply(self, x: jax.Array) -> jax.Array:
-        shape = tuple(self.kernel.shape)
-        if len(shape) != 2:
-            raise ValueError(f"kernel has shape {shape}, expected (odd, odd), e.g. (9, 9)")
-        check_kernel("kernel", shape, self.image_shape, self.boundary)
+        check_kernel(self.kernel, self.image_shape, self.boundary)
         return convolve(x, self.kernel, self.boundary)

@@ -2,6 +2,8 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from jaxrestore import _checks
 from jaxrestore._numerics import like
@@ -15,10 +17,17 @@ class Inpainting(OperatorBase):
     """The image times a mask; unknown pixels become 0, mid-grey.
 
     Raises:
-      ValueError: When called, if the mask has another shape.
+      ValueError: When called, if the mask has another shape, or concrete values of more than 1.
+
+    Example:
+      >>> levels = np.array([[0, 255]], np.uint8)  # whole numbers: what is not 0 keeps the pixel
+      >>> jr.operators.Inpainting(levels, channels=1)(jnp.full((1, 2, 1), 0.5)).ravel().tolist()
+      [0.0, 0.5]
     """
 
-    mask: jax.Array  # (H, W) or (H, W, 1) for all channels, or (H, W, C); 1 keeps a pixel, 0 hides it
+    # (H, W) or (H, W, 1) for all channels, or (H, W, C); 1 keeps a pixel, 0 hides it, fractions darken it. Of booleans
+    # and whole numbers, all but 0 keep it, as masks of 0 and 255 mean it.
+    mask: jax.Array
     channels: int = static(default=3)  # the image's
 
     def __post_init__(self) -> None:
@@ -45,8 +54,14 @@ class Inpainting(OperatorBase):
 
     def _mask(self) -> jax.Array:
         mask = self.mask if self.mask.ndim == 3 else self.mask[..., None]
-        # Masks of True and False, or of integers, are numbers from here on.
-        return mask.astype(jnp.promote_types(mask.dtype, jnp.float32))
+        if not jnp.issubdtype(mask.dtype, jnp.floating):
+            mask = mask != 0
+        elif not isinstance(mask, Tracer) and (largest := np.abs(np.asarray(mask)).max(initial=0.0)) > 1.0:
+            raise ValueError(
+                f"mask has values up to {largest:g}, expected 1 where a pixel is kept and 0 where it is hidden; for "
+                "levels up to 255 use mask > 127"
+            )
+        return jnp.asarray(mask, jnp.promote_types(mask.dtype, jnp.float32))
 
 
 def random_mask(key: jax.Array, image_shape: tuple[int, int, int], rate: float = 0.8) -> jax.Array:

@@ -4,7 +4,7 @@ import jax
 
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase, set_shape
-from jaxrestore.operators.convolution import check_kernel, convolve
+from jaxrestore.operators.convolution import check_sides, convolve
 
 
 @pytree
@@ -33,7 +33,7 @@ class SpaceVaryingBlur(OperatorBase):
         kernels, weights = tuple(self.kernels.shape), tuple(self.weights.shape)
         if len(kernels) != 3:
             raise ValueError(f"kernels has shape {kernels}, expected (number, odd, odd), e.g. (4, 9, 9)")
-        check_kernel("kernels", kernels, self.image_shape, "reflect")
+        check_sides("kernels", kernels, self.image_shape, "reflect")
         expected = (kernels[0], *self.image_shape[:2])
         if weights != expected:
             raise ValueError(f"weights has shape {weights}, expected {expected}: one image (H, W) for each kernel")

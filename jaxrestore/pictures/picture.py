@@ -1,7 +1,7 @@
 """What a picture file holds."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,11 @@ class Picture:
     mode: Literal["grey", "colour"] = "colour"
     resolution: tuple[float, float] | None = None  # pixels per inch, to the right and down
     texts: Mapping[str, str] = dataclasses.field(default_factory=dict)  # by PNG's keywords: Title, Author, ...
+
+    def cut(self, cut: Callable[[np.ndarray], np.ndarray]) -> "Picture":
+        """The picture with a part of its pixels, and of its transparency, that a function of (H, W, C) takes."""
+        alpha = None if self.alpha is None else cut(self.alpha)
+        return dataclasses.replace(self, pixels=cut(self.pixels), alpha=alpha)
 
     def on_white(self) -> np.ndarray:
         """(H, W, 3), float32 in [-1, 1]: in colour, transparency laid on white."""

@@ -1,13 +1,14 @@
 """From pixels to the bytes of a file."""
 
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxrestore.pictures import deep_png, deep_tiff
-from jaxrestore.pictures.picture import Picture, laid_on_white, to_levels
+from jaxrestore.pictures.picture import ImageError, Picture, laid_on_white, to_levels
 
 _JPEG, _TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -17,6 +18,30 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     ".webp": {"format": "WEBP", "lossless": True},
 }
 SUFFIXES = (".png", *_JPEG, ".webp", *_TIFF)
+_LONGEST_SIDE: Mapping[str, int] = {".webp": 16383, **dict.fromkeys(_JPEG, 65500)}  # WebP's header; libjpeg
+# Bytes of a file for each byte of its pixels. What compresses is guessed low: no photograph needs less.
+_LEAST_SHARE: Mapping[str, float] = {
+    **dict.fromkeys(_JPEG, 0.05),
+    **dict.fromkeys(_TIFF, 1.0),
+    ".png": 0.2,
+    ".webp": 0.1,
+}
+
+
+def check_sides(name: str, suffix: str, shape: Sequence[int]) -> None:
+    """Raise `ImageError` if a file of a format cannot hold a picture of (H, W, ...)."""
+    longest = _LONGEST_SIDE.get(suffix)
+    if longest is not None and max(shape[:2]) > longest:
+        raise ImageError(
+            f"{name} would have {shape[0]}x{shape[1]} pixels, and {suffix} holds at most {longest} a side; "
+            "write .png or .tif"
+        )
+
+
+def least_size(suffix: str, shape: Sequence[int], depth: int) -> int:
+    """Bytes that a file of a picture (H, W, C) takes at least, if it is a photograph."""
+    depth = depth if suffix in (".png", *_TIFF) else 8
+    return int(_LEAST_SHARE[suffix] * math.prod(shape) * depth / 8)
 
 
 def encode(suffix: str, picture: Picture) -> bytes:

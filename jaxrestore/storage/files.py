@@ -7,18 +7,26 @@ import pathlib
 import tempfile
 from collections.abc import Iterator
 
-from jaxrestore.storage import temporary
+from jaxrestore.storage import leftovers, temporary
 
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # error numbers of a disk that is full, for all or for this user
 
 
+class NoRoomError(OSError):
+    """A file does not fit on its disk, or is larger than files may be."""
+
+
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A temporary file beside `path`, of the same suffix, that takes its place when the block ends without an error."""
+    """A temporary file beside `path`, of the same suffix, that takes its place when the block ends without an error.
+
+    What runs that were killed have left in the folder is removed first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    leftovers.sweep_once(path.parent)
 
     def make() -> str:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=leftovers.prefix(), suffix=path.suffix, dir=path.parent)
         os.close(handle)
         return name
 
@@ -59,7 +67,7 @@ def write_whole(path: pathlib.Path, data: bytes) -> None:
     Encoders that write to files themselves may take a write that was cut short for a whole one; Python's files do not.
 
     Raises:
-      OSError: If there is no room; the message names the file and the room that it needs.
+      NoRoomError: If there is no room; the message names the file and the room that it needs.
     """
     try:
         with replacing(path) as written, open(written, "wb") as file:
@@ -69,7 +77,7 @@ def write_whole(path: pathlib.Path, data: bytes) -> None:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        raise OSError(
+        raise NoRoomError(
             f"{path} needs {len(data)} bytes, and there is no room for them ({error.strerror}); "
             "nothing was written: free some room, or choose another folder"
         ) from error

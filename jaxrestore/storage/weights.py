@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrestore.storage import temporary
+from jaxrestore.storage import before, leftovers, temporary
 
 VERSION = 1
 _SETTLING = 0.3  # seconds for reads of local files that are under way
@@ -97,6 +97,7 @@ def save(
     Raises:
       FileExistsError: If `path` exists and `overwrite` is False.
       WeightsError: If the arrays do not have the names and shapes of `expected`, or some are not finite.
+      OSError: If there is no room for them.
     """
     import orbax.checkpoint as ocp  # 1 s to import, needed here only
 
@@ -106,8 +107,14 @@ def save(
     arrays = {name: np.asarray(a) for name, a in params.items()}
     header = {"format": f"jaxrestore-{kind}", "version": VERSION, **description, "sha256": checksum(arrays)}
     header[_DESCRIPTION_CHECKSUM] = _description_checksum(header)
+    before.check_room(path.parent, sum(a.nbytes for a in arrays.values()), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary.owned(lambda: tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)) as folder:
+    leftovers.sweep_once(path.parent)
+
+    def make() -> str:
+        return tempfile.mkdtemp(prefix=leftovers.prefix(), suffix=f".{path.name}", dir=path.parent)
+
+    with temporary.owned(make) as folder:
         old = folder.with_name(folder.name + "-old")
         try:
             with ocp.Checkpointer(_writer()) as checkpointer:
