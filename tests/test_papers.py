@@ -192,10 +192,10 @@ def test_rows_that_need_files_are_passed_over_where_all_are_asked_for(run, capsy
 
 
 def test_the_rows_are_printed_with_their_sources_and_what_is_absent(capsys):
-    papers.main(["dps", "--list", "--task", "super_resolution"])
+    papers.main(["dpps", "--list", "--task", "super_resolution"])
     printed = capsys.readouterr().out
-    assert "settings.scale = 0.3  https://github.com/DPS2022/diffusion-posterior-sampling/blob/effbde7" in printed
-    assert "not stated: phase retrieval: it pads" in printed
+    assert "settings.scale = 1.0  https://github.com/74587887/DPPS_code/blob/5abdfe6" in printed
+    assert "not stated: phase retrieval, nonlinear deblurring: their files name DPS's step" in printed
 
 
 def test_the_estimate_counts_passes_and_gradients(capsys, monkeypatch):

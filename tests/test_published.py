@@ -38,6 +38,7 @@ DPS = {  # task: scale
     "inpainting_random": 0.5,
     "inpainting_box": 0.5,
     "nonlinear_deblur": 0.3,
+    "phase_retrieval": 1.0,
 }
 DAPS = {  # task: learning rate
     "super_resolution": 1e-4,
@@ -53,6 +54,14 @@ PEERS = [  # label, field, value: what was found wrong once, and one value at le
     ("dps/ffhq/inpainting_random", "drawn.rate", (0.3, 0.7)),
     ("dps/ffhq/inpainting_box", "options.margin", 16),
     ("dps/ffhq/super_resolution", "noise_std", 0.05),
+    ("dps/ffhq/phase_retrieval", "options.padded", "signed"),
+    ("reddiff/imagenet/phase_retrieval", "options.padded", "signed"),
+    ("reddiff/imagenet/phase_retrieval", "settings.learning_rate", 0.5),
+    ("diffpir/ffhq/gaussian_deblur", "settings.spacing", "quadratic"),
+    ("diffpir/ffhq/inpainting_box", "settings.end", "state"),
+    ("ddnm/imagenet/colorization", "settings.spacing", "leading"),
+    ("ddrm/imagenet/super_resolution", "settings.spacing", "leading"),
+    ("mmps/ffhq/super_resolution", "settings.solver", "gmres"),
     ("daps/ffhq/inpainting_random", "drawn.rate", (0.7, 0.71)),
     ("daps/imagenet/inpainting_box", "options.margin", 32),
     ("daps/ffhq/phase_retrieval", "runs", 4),

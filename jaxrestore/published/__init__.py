@@ -36,7 +36,6 @@ ABSENT = (
     Absent(
         "dpps", "phase retrieval, nonlinear deblurring", "their files name DPS's step, which the code does not have"
     ),
-    Absent("dps", "phase retrieval", "it pads the image on [-1, 1], the operator here pads it on [0, 1]"),
     Absent(
         "diffpir", "super-resolution", "published as a sweep, lambda 2 to 12 at zeta 0.25, over a circular boundary"
     ),
@@ -46,7 +45,6 @@ ABSENT = (
     Absent("ddrm", "bedrooms and cats", "there is no network of theirs to convert"),
     Absent("pigdm", "noisy inpainting", "its code is not told the noise"),
     Absent("pigdm", "over-exposure", "the method here is for linear operators"),
-    Absent("reddiff", "phase retrieval", "it pads the image on [-1, 1], the operator here pads it on [0, 1]"),
     Absent("reddiff", "JPEG", "its compression is another model than the one here"),
 )
 

@@ -140,6 +140,11 @@ def _dps(dataset: str) -> tuple[Setup, ...]:
 
     restless = "the authors draw another blur at every evaluation of the operator; here it is one throughout"
     ours = operators(False, "there at every evaluation")
+
+    def phase(task: Source) -> Mapping[str, Any]:
+        options = {"oversample": task(2.0), "padded": operators("signed", "the image on [-1, 1]")}
+        return {"task": "phase_retrieval", "options": options}
+
     return (
         setup("super_resolution", 0.3, _x4),
         setup("gaussian_deblur", 0.3, gaussian_deblur),
@@ -147,6 +152,7 @@ def _dps(dataset: str) -> tuple[Setup, ...]:
         setup("inpainting", 0.5, lambda task: random_mask(task, 0.3, 0.7, each=anew)),
         setup("inpainting", 0.5, lambda task: box_mask(task, masks, 16, each=anew)),
         setup("nonlinear_deblur", 0.3, lambda task: nonlinear_deblur(task, operators, each=ours), restless),
+        setup("phase_retrieval", 1.0, phase),
     )
 
 
@@ -190,8 +196,13 @@ def _daps(dataset: str) -> tuple[Setup, ...]:
 
 
 def _mmps() -> tuple[Setup, ...]:
-    runner, script, masks, operators = of(
-        "mmps", "run.py", "scripts/make_metrics.sh", "util/img_utils.py", "guided_diffusion/measurements.py"
+    runner, script, masks, operators, solver = of(
+        "mmps",
+        "run.py",
+        "scripts/make_metrics.sh",
+        "util/img_utils.py",
+        "guided_diffusion/measurements.py",
+        "guided_diffusion/condition_methods.py",
     )
     anew, once = runner(True, "a mask for each picture"), operators(False, "the operator draws one kernel")
 
@@ -203,7 +214,11 @@ def _mmps() -> tuple[Setup, ...]:
             name=f"{solver_steps.value}-iterations" if solver_steps.value > 1 else "",
             variant=solver_steps.value > 1,
             noise_std=task(noise_std, "sigma"),
-            settings={"num_steps": runner(100, "10, 100 and 1000 are compared"), "solver_steps": solver_steps},
+            settings={
+                "num_steps": runner(100, "10, 100 and 1000 are compared"),
+                "solver": solver("gmres"),
+                "solver_steps": solver_steps,
+            },
             metrics=runner(("psnr", "ssim", "lpips-alex"), "of piqa, whose LPIPS takes AlexNet"),
             **of_task(task),
         )

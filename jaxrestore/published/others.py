@@ -12,18 +12,19 @@ from jaxrestore.published.papers import (
     super_resolution,
 )
 from jaxrestore.published.setup import Setup, Value
-from jaxrestore.published.spectral import CUT, OfTask
+from jaxrestore.published.spectral import CUT, STRIDES, OfTask
 
 _FREE_FORM = "Palette's free-form masks of 20 to 30 % (20ff)"
 
 
 def _pigdm() -> tuple[Setup, ...]:
-    batch, scores, pictures, operators = of(
+    batch, scores, pictures, operators, steps = of(
         "pigdm",
         "sample_batch.sh",
         "eval/psnr.py",
         "_configs/dataset/imagenet256_val.yaml",
         "utils/degredations.py",
+        "utils/functions.py",
     )
     gaussian = cut_gaussian(operators, operators("zero", "pixels beyond the border are left out"), 2, 25.0)
 
@@ -32,7 +33,11 @@ def _pigdm() -> tuple[Setup, ...]:
             method="pigdm",
             dataset=IMAGENET,
             noise_std=batch(0.0, "sigma_y"),
-            settings={"num_steps": batch(1000), "scale": batch(1.0, "grad_term_weight, with eta 1")},
+            settings={
+                "num_steps": batch(1000),
+                "spacing": steps("leading", STRIDES),
+                "scale": batch(1.0, "grad_term_weight, with eta 1"),
+            },
             metrics=scores(("psnr", "ssim", "lpips-alex"), "of torchmetrics, whose LPIPS takes AlexNet"),
             count=pictures(1000, "a list named dgp_top1k.txt"),
             **of_task,
@@ -46,7 +51,7 @@ def _pigdm() -> tuple[Setup, ...]:
 
 
 def _reddiff() -> tuple[Setup, ...]:
-    batch, examples, defaults, scores, pictures, operators = of(
+    batch, examples, defaults, scores, pictures, operators, steps = of(
         "reddiff",
         "sample_batch.sh",
         "sample_test.sh",
@@ -54,6 +59,7 @@ def _reddiff() -> tuple[Setup, ...]:
         "eval/psnr.py",
         "_configs/dataset/imagenet256_val.yaml",
         "utils/degredations.py",
+        "utils/functions.py",
     )
 
     def setup(learning_rate: Value, strength: Value, of_task: OfTask, *remarks: str, noise_std: float = 0.0) -> Setup:
@@ -62,7 +68,12 @@ def _reddiff() -> tuple[Setup, ...]:
             dataset=IMAGENET,
             name="noisy" if noise_std else "",
             noise_std=examples.doubled(noise_std),
-            settings={"num_steps": batch(1000), "learning_rate": learning_rate, "strength": strength},
+            settings={
+                "num_steps": batch(1000),
+                "spacing": steps("leading", STRIDES),
+                "learning_rate": learning_rate,
+                "strength": strength,
+            },
             metrics=scores(("psnr", "ssim", "lpips-alex"), "of torchmetrics, whose LPIPS takes AlexNet"),
             count=pictures(1000, "a list named dgp_top1k.txt"),
             remarks=remarks,
@@ -71,6 +82,8 @@ def _reddiff() -> tuple[Setup, ...]:
 
     usual, masked = defaults(0.25, "grad_term_weight"), given_mask(batch, _FREE_FORM)
     gaussian = cut_gaussian(operators, operators("zero", "pixels beyond the border are left out"), 2, 25.0)
+    blank = "it starts from zeros, the authors from the inverse transform of the amplitudes"
+    phase = {"task": "phase_retrieval", "options": {"oversample": operators(2.0), "padded": operators("signed")}}
     over_exposure = {"task": "high_dynamic_range", "options": {"scale": operators(2.0)}}
     blur = nonlinear_deblur(operators, operators, each=operators(False, "there at every evaluation"))
     restless = "the authors draw another blur at every evaluation of the operator; here it is one throughout"
@@ -80,6 +93,7 @@ def _reddiff() -> tuple[Setup, ...]:
         setup(examples(0.25, "lr"), examples(1.0, "grad_term_weight"), masked, noise_std=0.1),
         setup(examples(0.5, "lr"), examples(0.25, "grad_term_weight"), gaussian, CUT),
         setup(examples(0.5, "lr"), examples(0.25, "grad_term_weight"), over_exposure),
+        setup(examples(0.5, "lr"), examples(0.25, "grad_term_weight"), phase, blank),
         setup(examples(0.5, "lr"), examples(0.25, "grad_term_weight"), blur, restless),
     )
 

@@ -16,8 +16,10 @@ from jaxrestore.published.papers import (
     super_resolution,
 )
 from jaxrestore.published.setup import Setup, Source, Values
+from jaxrestore.samplers.starts import aligned_start
 
 OfTask = Mapping[str, Any]  # the fields of a `Setup` that describe its task
+STRIDES = "multiples of 1000 // steps"
 CUT = "the authors' operator leaves out what singular values of an axis below 0.03 would measure"
 
 
@@ -42,12 +44,22 @@ def _diffpir() -> tuple[Setup, ...]:
         )
 
     # rho = lambda sigma^2 / sigma_t^2 there, with sigma on [0, 1]: on [-1, 1] sigma^2 is four times as large.
+    def process(script: Source) -> Values:
+        return {
+            "spacing": script("quadratic", "skip_type='quad'"),
+            "clip": script(True, "clip_denoised"),
+            "end": script("state", "no data step at the last timestep"),
+            "start": script(aligned_start, "the measurement under noise"),
+        }
+
     sharpen = {
+        **process(deblur),
         "num_steps": deblur(100),
         "strength": deblur(7.0 / 4.0, "lambda 7 with sigma on [0, 1]"),
         "zeta": deblur(0.3, "3 times 0.1"),
     }
     fill = {
+        **process(inpaint),
         "num_steps": inpaint(20),
         "strength": inpaint(1.0 / 4.0, "lambda 1 with sigma on [0, 1]"),
         "zeta": inpaint(1.0),
@@ -72,13 +84,14 @@ def _diffpir() -> tuple[Setup, ...]:
 
 def _ddnm(dataset: str) -> tuple[Setup, ...]:
     config = {CELEBA: "celeba_hq", IMAGENET: "imagenet_256"}[dataset]
-    commands, code, readme, process, operators = of(
+    commands, code, readme, process, operators, steps = of(
         "ddnm",
         "evaluation.sh",
         "guided_diffusion/diffusion.py",
         "README.md",
         f"configs/{config}.yml",
         "functions/svd_operators.py",
+        "functions/svd_ddnm.py",
     )
 
     def setup(name: str, noise_std: float, of_task: OfTask) -> Setup:
@@ -87,7 +100,7 @@ def _ddnm(dataset: str) -> tuple[Setup, ...]:
             dataset=dataset,
             name=name,
             noise_std=commands.doubled(noise_std),
-            settings={"num_steps": process(100), "eta": commands(0.85)},
+            settings={"num_steps": process(100), "eta": commands(0.85), "spacing": steps("leading", STRIDES)},
             metrics=code(("psnr",)),
             count=readme(1000, "a list named imagenet_val_1k.txt") if dataset == IMAGENET else None,
             **of_task,
@@ -113,7 +126,10 @@ def _ddrm(dataset: str) -> tuple[Setup, ...]:
             method="ddrm",
             dataset=dataset,
             noise_std=readme.doubled(0.05),
-            settings=each_of(readme, {"num_steps": 20, "eta": 0.85, "eta_b": 1.0}),
+            settings={
+                **each_of(readme, {"num_steps": 20, "eta": 0.85, "eta_b": 1.0}),
+                "spacing": code("leading", STRIDES),
+            },
             metrics=code(("psnr",)),
             count=readme(1000) if dataset == IMAGENET else None,
             **super_resolution(readme, 4, "average"),
@@ -155,7 +171,9 @@ def _ddpg(dataset: str, task: str) -> tuple[Setup, ...]:
         "ddpg", "evaluation_DDPG.sh", "evaluation_IDPG.sh", "guided_diffusion/diffusion.py", "README.md"
     )
     config = {CELEBA: "celeba_hq", IMAGENET: "imagenet_256"}[dataset]
-    process, operators = of("ddpg", f"configs/{config}.yml", "functions/fft_operators.py")
+    process, operators, steps = of(
+        "ddpg", f"configs/{config}.yml", "functions/fft_operators.py", "functions/ddpg_scheme.py"
+    )
     circular = operators("circular", "by FFT")
     of_task = {
         "super_resolution": {**super_resolution(with_noise, 4, "bicubic"), "remarks": (CUT,)},
@@ -171,7 +189,11 @@ def _ddpg(dataset: str, task: str) -> tuple[Setup, ...]:
             name=f"{name}{noise_std:g}",
             variant=commands == without,
             noise_std=commands.doubled(noise_std),
-            settings={"num_steps": process(100), **each_of(commands, stated)},
+            settings={
+                "num_steps": process(100),
+                "spacing": steps("leading", STRIDES),
+                **each_of(commands, stated),
+            },
             metrics=code(("psnr", "lpips-alex")),
             count=readme(1000, "a list named imagenet_val_1k.txt") if dataset == IMAGENET else None,
             **of_task,
