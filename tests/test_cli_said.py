@@ -239,7 +239,7 @@ def test_there_need_be_no_home_folder(run, tmp_path, monkeypatch):
     def unknown():
         raise RuntimeError("Could not determine home directory.")
 
-    folder = jax.config.jax_compilation_cache_dir
+    folder = jax.config.values["jax_compilation_cache_dir"]
     for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE", "XDG_CACHE_HOME", "JAXRESTORE_CACHE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
