@@ -172,7 +172,7 @@ def test_what_cannot_be_written_is_found_before_computing(run, tmp_path, monkeyp
     (tmp_path / "file.txt").touch()
     (tmp_path / "folder" / "in.png").mkdir(parents=True)
     monkeypatch.setattr(restore, "restore_batches", None)
-    monkeypatch.setattr(restore.MethodChoice, "load_prior", lambda *_, **__: None)
+    monkeypatch.setattr(restore.MethodChoice, "load_prior", lambda *_, **__: (None, 3))
     code, _, err = run("restore", "in.png", "-o", out, "--force", "--task", "super_resolution")
     assert code == 1
     assert message in err

@@ -1,5 +1,8 @@
 """What a user says on the command line either counts, or is answered."""
 
+import pathlib
+import tempfile
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from cli_words import PHOTO, fast, with_settings
 from conftest import isotropic
 
 import jaxrestore as jr
-from jaxrestore import cli, images, methods, operators
+from jaxrestore import images, methods, operators
 from jaxrestore.cli import restore as restore_command
 from jaxrestore.cli._seeds import key_for
 
@@ -232,14 +235,20 @@ def test_seeds_of_any_size_draw_each_their_own(run, tmp_path):
     assert (jax.random.key_data(key_for("operator", 5)) == jax.random.key_data(small)).all()
 
 
-def test_there_need_be_no_home_folder(run, monkeypatch):
+def test_there_need_be_no_home_folder(run, tmp_path, monkeypatch):
     def unknown():
         raise RuntimeError("Could not determine home directory.")
 
-    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE", "XDG_CACHE_HOME"):
+    folder = jax.config.values["jax_compilation_cache_dir"]
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE", "XDG_CACHE_HOME", "JAXRESTORE_CACHE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(cli.pathlib.Path, "home", unknown)
-    code, _, err = run("info")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(pathlib.Path, "home", unknown)
+    try:
+        code, _, err = run("info")
+    finally:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)  # that of the suite
     assert (code, err) == (0, "")
 
 
