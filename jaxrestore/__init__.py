@@ -1,6 +1,7 @@
 """Diffusion-based image restoration as pure JAX functions."""
 
 from jaxrestore import analysis as analysis
+from jaxrestore import coverage as coverage
 from jaxrestore import images as images
 from jaxrestore import metrics as metrics
 from jaxrestore import operators as operators
