@@ -71,7 +71,7 @@ def density_coverage(
 
     Example:
       >>> jr.coverage.density_coverage([-1.0, -2.0, -3.0], [-2.5], (0.5, 0.9)).round(2)
-      array([0. , 1. ])
+      array([0., 1.])
     """
     drawn, true = (np.asarray(a, np.float64) for a in (log_samples, log_truths))
     if drawn.ndim != 1 or true.ndim != 1 or not len(drawn) or not len(true):
@@ -155,9 +155,11 @@ def gaussian_share(multiple: npt.ArrayLike, num_samples: int) -> np.ndarray:
       array([0.622, 0.898, 0.974])
     """
     _checks.at_least("num_samples", num_samples, 2)
-    _checks.not_negative("multiple", multiple)
+    multiples = np.asarray(multiple, np.float64)
+    if not ((multiples >= 0) & np.isfinite(multiples)).all():
+        raise ValueError(f"multiple is {multiple}, expected finite numbers, not negative")
     freedom = num_samples - 1
-    angle = np.arctan(np.asarray(multiple, np.float64) / np.sqrt((1 + 1 / num_samples) * freedom))
+    angle = np.arctan(multiples / np.sqrt((1 + 1 / num_samples) * freedom))
     # Abramowitz and Stegun, 26.7.3 and 26.7.4: finite sums for whole degrees of freedom.
     cosine, odd = np.cos(angle), freedom % 2
     term = total = (cosine if freedom > 1 else np.zeros_like(angle)) if odd else np.ones_like(angle)
@@ -195,8 +197,10 @@ def _share_within(before: np.ndarray, ties: np.ndarray, count: int, low: float, 
 
 
 def _levels(levels: Sequence[float]) -> np.ndarray:
-    _checks.within("levels", levels, 0.0, 1.0)
-    return np.asarray(levels, np.float64)
+    values = np.asarray(levels, np.float64)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"levels is {levels}, expected numbers in [0, 1], e.g. 0.9")
+    return values
 
 
 def _alike(samples: npt.ArrayLike, truths: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
