@@ -10,6 +10,8 @@ from jaxrestore import priors as priors
 from jaxrestore import samplers as samplers
 from jaxrestore import schedules as schedules
 from jaxrestore import tuning as tuning
+from jaxrestore.calibration import calibrate as calibrate
+from jaxrestore.credible import Calibration as Calibration
 from jaxrestore.degradation import Degradation as Degradation
 from jaxrestore.methods import METHODS as METHODS
 from jaxrestore.methods import Method as Method

@@ -15,6 +15,7 @@ from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._options import PATH, force_option, out_option
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
+from jaxrestore.credible import Calibration
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors import Prior, TiledPrior
 from jaxrestore.restore import Divergence, Sample, best_samples, each_sample, moments
@@ -48,7 +49,8 @@ class Job(NamedTuple):
 @click.option(
     "--save-std",
     is_flag=True,
-    help="Write the mean of the samples, and beside it each pixel's standard deviation (NAME.std.png, .npy).",
+    help="Write the mean of the samples, and beside it each pixel's standard deviation (NAME.std.png, .npy), "
+    "calibrated if --settings names a file of `jaxrestore calibrate`.",
 )
 @force_option
 @click.option(
@@ -99,6 +101,7 @@ def command(
     written = [targets[i] for i in indices]
     _files.refuse_existing([*written, *(f for t in written if save_std for f in _std_files(t))], force)
     options = task_choice.read_options()
+    calibration = method_choice.load_calibration(task_choice, options) if save_std else None
     prior, channels = method_choice.load_prior(dtype=dtype)
     jobs = [Job(paths[i], targets[i], i, *_read(paths[i], channels, task_choice, options)) for i in indices]
 
@@ -120,7 +123,7 @@ def command(
             mesh=parallel.local_mesh(),
             progress=not method_choice.quiet and jax.process_index() == 0,
         )
-        for image, line in _save_results(each_sample(batches, divergences), group, save_std, force):
+        for image, line in _save_results(each_sample(batches, divergences), group, save_std, calibration, force):
             restored.add(group[image].source)
             click.echo(line)
         failed += _failures.failed_samples(divergences, [job.source for job in group])
@@ -168,12 +171,14 @@ def _tiled(prior: Prior, tile: int | None, shape: Sequence[int]) -> Prior:
 
 
 def _save_results(
-    samples: Iterator[Sample], group: Sequence[Job], save_std: bool, force: bool
+    samples: Iterator[Sample], group: Sequence[Job], save_std: bool, calibration: Calibration | None, force: bool
 ) -> Iterator[tuple[int, str]]:
     """Write each result of a group as soon as it is there; its place in the group, and a line that says so."""
     if save_std:
-        for image, mean, std in moments(samples):
-            yield image, _save_moments(group[image], mean, std, force)
+        for found in moments(samples):
+            std = found.std if calibration is None else np.float32(calibration.scale) * found.std
+            line = _save_moments(group[found.image], found.mean, std, force)
+            yield found.image, line if calibration is None else f"{line}, calibrated by {calibration.scale:.2f}"
     else:
         for best in best_samples(samples):
             job = group[best.image]
