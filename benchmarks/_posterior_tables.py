@@ -86,6 +86,9 @@ def table(cells: Cells) -> str:
             cost = evaluations(next(cell for cell in of_method if cell))
             rows.append((method, *cost, *("" if cell is None else view.entry(cell) for cell in of_method)))
         parts.append(f"{view.title}\n\n{markdown(('method', 'forward passes', 'gradients', *problems), rows)}")
+    if references := {p: c["r_hat"] for p in problems if "r_hat" in (c := cells.get(f"{p}/{EXACT}", {}))}:
+        found = ", ".join(f"{problem} {r_hat:.3f}" for problem, r_hat in references.items())
+        parts.append(f"R-hat of the references by Gibbs sampling, the largest over samples and problems: {found}")
     sentences = [f"- {sentence}" for method in methods for sentence in verdicts(cells, method)]
     if sentences:
         parts.append(f"What which method may be used for\n\n{_rule()}\n\n" + "\n".join(sentences))

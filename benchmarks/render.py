@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jaxrestore as jr
-from benchmarks import _posterior_tables, _results, _run
+from benchmarks import _coverage_tables, _posterior_tables, _results, _run
 from benchmarks._tables import Cells, evaluations, figure, markdown
 
 
@@ -129,6 +129,7 @@ RENDERINGS = {
     "quality": Rendering(quality_table),
     "conditions": Rendering(conditions_table),
     "ablation": Rendering(ablation_table),
+    "coverage": Rendering(_coverage_tables.table, _coverage_tables.draw),
 }
 
 

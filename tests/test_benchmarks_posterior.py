@@ -132,6 +132,7 @@ def test_tables_show_what_was_measured_and_leave_open_what_older_cells_do_not_sa
     assert "| dps | 500 |  |  | 0.25 | 0.50 |" in table
     assert "| dps | 500 |  |  |  | 50/88/50 (50) |" in table
     assert "| dps | 500 |  |  | 0.75 | 1.25 (1.00) |" in table
+    assert "problems: 8/1 1.250" in _posterior_tables.table({**cells, "8/1/exact": {**older, "r_hat": 1.25}})
     assert "central 50" not in _posterior_tables.table({"80/1/dps": older})
     pytest.importorskip("matplotlib")
     _posterior_tables.draw(cells, tmp_path / "a.png")

@@ -59,6 +59,7 @@ def start(tmp_path, monkeypatch, folder):
 
 
 SMALLEST = {
+    "coverage": "FOLDER --size 16 --pictures 2 --samples 2 --tasks denoising --methods ddrm",
     "denoising": "FOLDER --sigmas 25",
     "gradient_step": "--size 32 --steps 1 --repeats 1",
     "large_image": "FOLDER --size 48 --tile 32 --overlap 8 --method ddrm",
