@@ -20,7 +20,8 @@ class Reached(NamedTuple):
     """What calibrated deviations reach on pictures that they were not learnt on."""
 
     within: tuple[float, ...]  # shares of the pixels within mean +- k std, for k of 1, 2 and 3
-    intervals: Mapping[float, float]  # level -> share within the interval that guarantees it; too high levels left out
+    intervals: Mapping[float, float]  # level -> share within the interval of `factor(level, guaranteed=False)`
+    guaranteed: Mapping[float, float]  # the same of `factor(level)`; levels that take more pictures are left out
 
 
 def calibrate(
@@ -104,10 +105,10 @@ def held_out(
         sampler, prior, degradation, ys, key=key_sampler, calibration=calibration, **options
     )
     away = coverage.deviations(statistics.mean, statistics.std, truths)
-    intervals = {}
-    for level in levels:
-        try:
-            intervals[level] = float(np.mean(away <= calibration.factor(level)))
-        except ValueError:  # more pictures than there were would be needed
-            continue
-    return Reached(tuple(float(np.mean(away <= k)) for k in (1, 2, 3)), intervals)
+
+    def within(multiple: float) -> float:
+        return float(np.mean(away <= multiple))
+
+    intervals = {level: within(calibration.factor(level, guaranteed=False)) for level in levels}
+    guaranteed = {level: within(calibration.factor(level)) for level in levels if calibration.can_guarantee(level)}
+    return Reached((within(1), within(2), within(3)), intervals, guaranteed)

@@ -27,19 +27,22 @@ class Calibration(NamedTuple):
         """
         return float(np.interp(ONE_DEVIATION, LEVELS, self.multiples))
 
-    def factor(self, level: float) -> float:
+    def factor(self, level: float, *, guaranteed: bool = True) -> float:
         """How many calibrated deviations hold at least a share `level` of the pixels of a further picture, on average.
 
         `mean +- factor * std`, with `std` from `posterior_statistics(..., calibration=...)`, or the uncalibrated one
         times `scale`. Of n pictures the intervals hold a share (n + 1) / n of the level, which is the margin that a
         picture which is exchangeable with these needs: then the expected share of its pixels that lie within the
-        interval is at least the level (conformal risk control, with the share of uncovered pixels as the risk).
+        interval is at least the level (conformal risk control, with the share of uncovered pixels as the risk). Of few
+        pictures this makes wide intervals; without the guarantee they hold the level itself of these pictures, which
+        is nearer to what a further one will show.
 
         The guarantee is marginal: over pictures and pixels. Edges may be covered less often and flat parts more often,
         and a picture of another kind, task, noise, prior, sampler or number of samples has no guarantee at all.
 
         Args:
-          level: Between 0 and 1, e.g. 0.9; at most n / (n + 1), and 0.995 less its n-th.
+          level: Between 0 and 1, e.g. 0.9; at most 0.995 n / (n + 1), or 0.995 without the guarantee.
+          guaranteed: Whether to take the margin.
 
         Raises:
           ValueError: If the level is out of range, or takes more pictures than there were.
@@ -54,13 +57,21 @@ class Calibration(NamedTuple):
           1.34
         """
         _checks.within("level", level, 0.0, 1.0)
-        needed = level * (self.num_pictures + 1) / self.num_pictures
-        index = int(np.searchsorted(LEVELS, needed - 1e-9))
+        index = self._index(level, guaranteed)
         if index == len(LEVELS):
             fewest = math.ceil(level / (LEVELS[-1] - level)) if level < LEVELS[-1] else None
-            mend = f"it takes {fewest}" if fewest else f"the largest possible level is below {LEVELS[-1]}"
-            raise ValueError(f"level is {level}, which {self.num_pictures} pictures cannot guarantee; {mend}")
+            mend = f"it takes {fewest}" if fewest else f"expected a level below {LEVELS[-1]}"
+            raise ValueError(f"level is {level}, which {self.num_pictures} pictures cannot tell; {mend}")
         return float(self.multiples[index] / self.scale)
+
+    def can_guarantee(self, level: float) -> bool:
+        """Whether there were enough pictures for `factor(level)`."""
+        return self._index(level, True) < len(LEVELS)
+
+    def _index(self, level: float, guaranteed: bool) -> int:
+        """Of the smallest multiple that holds enough; one too many where none does."""
+        needed = level * (self.num_pictures + 1) / self.num_pictures if guaranteed else level
+        return int(np.searchsorted(LEVELS, needed - 1e-9))
 
     def check_samples(self, num_samples: int) -> None:
         """Raise `ValueError` unless deviations are made of as many samples as the calibration's."""

@@ -67,7 +67,8 @@ def test_the_scale_of_a_halved_spread_is_twice_that(calibrations):
 def test_held_out_pictures_are_covered_as_they_should_be(calibrations, sampler, index):
     options = {**OPTIONS, "key": jax.random.key(1), "levels": (0.5, 0.9, 0.95)}
     reached = calibration.held_out(calibrations[index], sampler, PRIOR, DEGRADATION, TRUTHS[300:], **options)
-    for level, share in reached.intervals.items():
+    assert set(reached.intervals) == set(reached.guaranteed) == {0.5, 0.9, 0.95}
+    for level, share in (*reached.intervals.items(), *reached.guaranteed.items()):
         assert share == pytest.approx(level, abs=0.03)
     np.testing.assert_allclose(reached.within, [0.683, 0.954, 0.997], atol=0.03)
 
@@ -85,15 +86,18 @@ def test_the_guarantee_holds_on_average_however_few_pictures_there_are():
 
 def test_what_few_pictures_cannot_guarantee_is_refused_with_their_number():
     few = credible.from_deviations(np.random.default_rng(0).uniform(size=(5, 100)), 8)
-    with pytest.raises(ValueError, match="level is 0.9, which 5 pictures cannot guarantee; it takes 10"):
+    with pytest.raises(ValueError, match="level is 0.9, which 5 pictures cannot tell; it takes 10"):
         few.factor(0.9)
     assert credible.from_deviations(np.random.default_rng(0).uniform(size=(10, 100)), 8).factor(0.9) > 0
-    with pytest.raises(ValueError, match="the largest possible level is below 0.995"):
+    with pytest.raises(ValueError, match="expected a level below 0.995"):
         few.factor(0.999)
     reached = calibration.held_out(
         few._replace(num_samples=32), RIGHT, PRIOR, DEGRADATION, TRUTHS[:2], key=KEY, levels=(0.5, 0.9)
     )
-    assert set(reached.intervals) == {0.5}
+    assert set(reached.intervals) == {0.5, 0.9}
+    assert set(reached.guaranteed) == {0.5}
+    assert few.factor(0.5, guaranteed=False) <= few.factor(0.5)
+    assert few.factor(0.9, guaranteed=False) * few.scale == pytest.approx(0.9, abs=0.05)
 
 
 def test_statistics_are_scaled_for_the_same_number_of_samples_only(calibrations):

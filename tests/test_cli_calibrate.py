@@ -25,8 +25,9 @@ def test_restore_uses_what_was_calibrated(run, tmp_path, words):
     code, out, error = run(*learn, "--held-out", "others")
     assert code == 0, error
     assert "2 pictures: deviations are to be multiplied by" in out
-    assert "50% intervals: mean +- " in out
-    assert "90% intervals: level is 0.9, which 2 pictures cannot guarantee; it takes 10" in out
+    assert "50% of the pixels, guaranteed: mean +- " in out
+    assert "90% of the pixels, on average: mean +- " in out
+    assert "90% of the pixels, guaranteed" not in out
     stored = json.loads((tmp_path / "sure.json").read_text())
     assert stored["calibration"]["num_samples"] == 3
     assert len(stored["held_out"]["within"]) == 3

@@ -90,13 +90,15 @@ def command(
 def _told(calibration: Calibration, reached: Reached | None) -> list[str]:
     lines = [f"{calibration.num_pictures} pictures: deviations are to be multiplied by {calibration.scale:.3f}"]
     for level in LEVELS:
-        try:
-            factor = calibration.factor(level)
-        except ValueError as error:
-            lines.append(f"{level:.0%} intervals: {error}")
-            continue
-        line = f"{level:.0%} intervals: mean +- {factor:.2f} calibrated deviations"
-        lines.append(line if reached is None else f"{line}; held out {reached.intervals[level]:.1%}")
+        kinds = {"on average": calibration.factor(level, guaranteed=False)}
+        if calibration.can_guarantee(level):
+            kinds["guaranteed"] = calibration.factor(level)
+        for kind, factor in kinds.items():
+            line = f"{level:.0%} of the pixels, {kind}: mean +- {factor:.2f} calibrated deviations"
+            if reached is not None:
+                found = reached.intervals if kind == "on average" else reached.guaranteed
+                line += f"; held out {found[level]:.1%}"
+            lines.append(line)
     if reached is not None:
         shares = ", ".join(f"{share:.1%}" for share in reached.within)
         lines.append(f"held out, within 1, 2 and 3 calibrated deviations: {shares}")
