@@ -101,7 +101,9 @@ def from_deviations(deviations: np.ndarray, num_samples: int) -> Calibration:
             f"samples are all alike at {share:.1%} of the pixels, and not what the truth is: no scale makes up for a "
             "spread of 0. Take a method that draws samples, or more of them"
         )
-    calibration = Calibration(num_samples, len(deviations), tuple(float(f"{m:.6g}") for m in multiples))
+    # Six digits, rounded up: down, the pixel that decided would not be within.
+    rounded = tuple(float(f"{m * (1 + 5e-6):.6g}") for m in multiples)
+    calibration = Calibration(num_samples, len(deviations), rounded)
     if calibration.scale == 0:
         raise ValueError("the mean is right to the last digit at most pixels, so there is no deviation to calibrate")
     return calibration

@@ -79,9 +79,16 @@ def test_the_guarantee_holds_on_average_however_few_pictures_there_are():
     covered = []
     for known in errors:
         learnt = credible.from_deviations(known[:9], 8)
-        covered.append(known[9, 0] <= learnt.factor(0.8) * learnt.scale * (1 + 1e-5))  # six digits are stored
+        covered.append(known[9, 0] <= learnt.factor(0.8) * learnt.scale)
     assert np.mean(covered) >= 0.8 - 3 * np.sqrt(0.16 / 2000)
     assert np.mean(covered) <= 0.9 + 0.03  # at most one rank more, of ten
+
+
+def test_stored_digits_are_rounded_so_that_what_decides_is_within():
+    away = np.random.default_rng(1).uniform(0.1, 9, 199)
+    stored = np.array(credible.from_deviations(away[None], 8).multiples)
+    assert (stored >= np.sort(away)).all()
+    np.testing.assert_allclose(stored, np.sort(away), rtol=2e-5)
 
 
 def test_what_few_pictures_cannot_guarantee_is_refused_with_their_number():
