@@ -113,13 +113,14 @@ def verdicts(cells: Cells, method: str) -> list[str]:
 
 def _verdict(method: str, family: str, measured: Sequence[Mapping[str, Any]]) -> str:
     finite = [cell for cell in measured if cell["interval_90"] is not None]
-    about = f"`{method}`, {family.lower()}"
+    about = f"`{method}`, {family}"
     if not finite:
         return f"{about}: diverges."
     sure = sum(abs(c["interval_90"] - 0.9) <= SURE and SPREADS[0] <= c["spread"] <= SPREADS[1] for c in finite)
     near = statistics.median(cell["error_ratio"] for cell in finite) <= NEAR
     if sure == len(measured):
-        use = "for uncertainty and for its mean" if near else "for uncertainty"
+        means = " and for its mean" if near else ""
+        use = f"for uncertainty{means} (on all of {len(measured)} problems)"
     else:
         use = ("for its mean" if near else "for neither") + f"; for uncertainty on {sure} of {len(measured)} problems"
     shares, spreads, errors = ([c[n] for c in finite] for n in ("interval_90", "spread", "error_ratio"))
@@ -150,10 +151,13 @@ def _draw_view(
     scale = np.log10 if view.logarithmic else np.asarray
     low, middle, high = (float(scale(limit)) for limit in view.limits)
     with figure(path, 1, width=3.5 + 0.5 * len(problems), height=1.8 + 0.3 * len(methods)) as (axis,):
-        axis.imshow(scale(values), cmap=view.colours, norm=TwoSlopeNorm(middle, low, high), aspect="auto")
+        shown = scale(np.clip(values, view.limits[0], view.limits[2]))  # a spread may be 0
+        image = axis.imshow(shown, cmap=view.colours, norm=TwoSlopeNorm(middle, low, high), aspect="auto")
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                axis.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize=7)
+                dark = sum(image.to_rgba(shown[row, column])[:3]) < 1.2
+                style = {"ha": "center", "va": "center", "fontsize": 7, "color": "white" if dark else "black"}
+                axis.text(column, row, f"{value:.2g}", **style)
         axis.set_xticks(range(len(problems)), problems, rotation=60, ha="right", fontsize=7)
         axis.set_yticks(range(len(methods)), methods, fontsize=8)
         axis.set_title(view.plotted, fontsize=8)
