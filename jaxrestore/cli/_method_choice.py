@@ -62,7 +62,7 @@ class MethodChoice:
     def conditions(self, task_choice: TaskChoice, options: Mapping[str, Any]) -> dict[str, Any]:
         """What a calibration depends on beside task, method and settings, as JSON has it."""
         stated = {**task_choice.for_report(options), **self.for_report()}
-        names = ("options", "noise_std", "prior", "self_ensemble", "samples")
+        names = ("options", "noise_std", "prior", "label", "self_ensemble", "samples")
         return json.loads(json.dumps({name: stated[name] for name in names}, default=str))
 
     def load_calibration(self, task_choice: TaskChoice, options: Mapping[str, Any]) -> Calibration | None:

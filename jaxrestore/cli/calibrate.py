@@ -9,7 +9,7 @@ import numpy as np
 from jaxrestore import credible, evaluation, images, tuning
 from jaxrestore.calibration import LEVELS, Reached, calibrate
 from jaxrestore.calibration import held_out as reach
-from jaxrestore.cli import _files
+from jaxrestore.cli import _files, _prior
 from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._options import PATH, force_option
 from jaxrestore.cli._seeds import key_for
@@ -53,12 +53,17 @@ def command(
     options = task_choice.read_options()
     multiple = task_choice.definition.multiple(options)
     folders = {folder: images.find(folder)[:pictures] for folder in (data, held_out) if folder is not None}
-    stacks = [np.stack([_files.read_clean(path, multiple, size) for path in paths]) for paths in folders.values()]
+    prior, channels = method_choice.load_prior()
+
+    def read(path: pathlib.Path) -> np.ndarray:
+        return _prior.known_clean(_files.read_clean(path, multiple, size), channels, path)
+
+    stacks = [np.stack([read(path) for path in paths]) for paths in folders.values()]
     if held_out is not None and len(stacks) == 1:
         raise click.UsageError(f"--held-out is {data} too; give it other pictures than --data")
     task = task_choice.build(stacks[0].shape[1:], options)
     settings = method_choice.settings_for(task)
-    sampler, prior = method_choice.method.build(**settings), method_choice.load_prior()
+    sampler = method_choice.method.build(**settings)
     key = key_for("evaluation", task_choice.seed)
     shared = {"batch_size": method_choice.batch_size, "progress": not method_choice.quiet}
     calibration = calibrate(
