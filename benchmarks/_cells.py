@@ -15,7 +15,7 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from benchmarks import _metrics, _results
@@ -47,16 +47,18 @@ class Cells:
         self._end = time.monotonic() + 60 * options.minutes
         self._told = False  # that time is over
 
-    def due(self, label: str, facts: Facts) -> bool:
-        """Whether a cell is to be measured now: it is missing, made of other things, or asked for again.
+    def due(self, label: str, facts: Facts, *, results: Collection[str] = ()) -> bool:
+        """Whether a cell is to be measured now: it is missing, made of other things, lacks results, or asked for again.
 
         Once time is over nothing is due.
 
         Args:
           label: Of the cell.
           facts: What it is to be made of. Whoever measures it writes them into the cell, to be compared the next time.
+          results: Names of what is to come out, which cells of earlier versions may lack.
         """
-        if not self.again and label in self._stored and _agrees(self._stored[label], facts):
+        cell = self._stored.get(label)
+        if not self.again and cell is not None and _agrees(cell, facts) and set(results) <= set(cell):
             return False
         if time.monotonic() < self._end:
             return True

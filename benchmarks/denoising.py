@@ -21,7 +21,7 @@ import numpy as np
 
 import jaxrestore as jr
 from benchmarks import _cells, _results, _run
-from benchmarks.render import Cells, markdown
+from benchmarks._tables import Cells, markdown
 from jaxrestore import images
 from jaxrestore.priors import Prior
 from jaxrestore.priors.checkpoint import BUNDLED, bundled_priors

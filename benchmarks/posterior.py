@@ -1,174 +1,145 @@
-"""Do samplers sample? Every method against exact posteriors of Gaussian mixtures.
+"""Do samplers sample, and how sure may one be? Every method against posteriors that are known exactly.
 
-    python -m benchmarks.posterior [--dimensions 8 80 800] [--noises 0.01 0.1 1.0] [--methods spgd dpps]
+    python -m benchmarks.posterior [--quick] [--problems '80/*' 'sparse-64-*'] [--methods spgd dpps]
 
-Table and plot are printed and drawn at the end, as `python -m benchmarks.render` does.
+Two families: Gaussian mixtures under random linear measurements (labels dimension/noise), and Markov chains, signals
+with edges under masks, noise and blur (kind-length-task/noise); `_mixtures.py` and `_chains.py` describe them. For each
+problem and method the distance to exact samples; how often the true signal lies within the central 50, 90 and 99 %
+intervals of the samples, coordinate by coordinate, and within the 90 % region of highest density; the error of the mean
+over that of the posterior's; the ratio of the spreads. Given the measurement the true signal is distributed as exact
+samples are, so the coverage is an average over many of these. Exact samples go through the same code, as "exact".
 
-The problems are those of Cardoso et al. (MCGDiff, arXiv 2308.07983), which Boys et al. (TMPD) and others use too: 25
-components with unit covariance and means on a grid of spacing 8, repeated over the dimensions, with random weights, and
-a random linear measurement of 4 numbers, here with the largest singular value 1. All lengths are divided by 20, which
-brings the data into [-1, 1], where samplers expect images; noises are stated before that division.
-
-Each method's most important setting is chosen among a few values on two problems and then used on three others.
+Each method's most important setting is chosen among a few values by the distance on other problems than those that are
+reported. Tables and plots are printed and drawn at the end, as `python -m benchmarks.render` does.
 """
 
+import argparse
+import fnmatch
 import functools
-import itertools
+import math
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jaxrestore as jr
-from benchmarks import _cells, _run, render
+from benchmarks import _cells, _chains, _mixtures, _run, _truths, render
+from benchmarks._truths import MEASURES, Problem, Truth
 from benchmarks.compared import COMPARED, EXACT
 
-SCALE = 1 / 20  # of the published units
-MEASURED = 4  # numbers in a measurement
-NUM_SAMPLES = {8: 500, 80: 500, 800: 100}  # by dimension
-NUM_SLICES = 500
-TUNING_PROBLEMS, PROBLEMS = (0, 10), (1, 2, 3)  # seeds
+PROBLEMS: dict[str, Problem] = {**_mixtures.problems(), **_chains.problems()}
+QUICK = ("8/0.1", "sparse-64-mask/0.1")  # one of each family
+DEFAULT = [EXACT, *(name for name, compared in COMPARED.items() if compared.by_default)]
 
 
-def problem(seed: int, dimension: int, noise: float) -> tuple[jr.priors.GaussianMixture, jr.Degradation, jax.Array]:
-    """A prior, a degradation and a measurement."""
-    rng = np.random.default_rng((seed, dimension))
-    shape = (dimension, 1, 1)
-    grid = np.array([(8.0 * i, 8.0 * j) for i in range(-2, 3) for j in range(-2, 3)])
-    means = SCALE * np.tile(grid, (1, dimension // 2))
-    weights = rng.chisquare(1, len(grid))
-    prior = jr.priors.GaussianMixture(
-        jnp.asarray(weights / weights.sum(), jnp.float32),
-        jnp.asarray(means.reshape(-1, *shape), jnp.float32),
-        jnp.full((len(grid), dimension), SCALE**2, jnp.float32),
-    )
-    left, _, right = np.linalg.svd(rng.standard_normal((MEASURED, dimension)), full_matrices=False)
-    values = rng.uniform(0.1, 1.0, MEASURED)
-    operator = jr.operators.LinearMap.from_matrix(shape, left @ np.diag(values / values.max()) @ right)
-    degradation = jr.Degradation(operator, jr.GaussianNoise(jnp.float32(SCALE * noise)))
-    key_image, key_noise = jax.random.split(jax.random.key(seed))
-    return prior, degradation, degradation.measure(key_noise, prior.sample(key_image))
-
-
-def sliced_wasserstein(a: np.ndarray, b: np.ndarray, *, slices: int = NUM_SLICES) -> float:
-    """Root mean squared 1-D Wasserstein-2 distance over random directions; a and b (N, D)."""
-    directions = np.random.default_rng(0).standard_normal((a.shape[1], slices))
-    directions /= np.linalg.norm(directions, axis=0)
-    projected = [np.sort(s.astype(np.float64) @ directions, 0) for s in (a, b)]
-    return float(np.sqrt(np.mean(np.square(projected[0] - projected[1]))))
-
-
-def compare(samples: np.ndarray, exact: np.ndarray, posterior: jr.priors.GaussianMixture) -> dict[str, float]:
-    """Distances of samples (N, D) from exact ones and from the exact moments, in the published units."""
-    if not np.isfinite(samples).all():
-        return dict.fromkeys(("sliced_wasserstein", "mean_error", "covariance_error", "spread"), float("inf"))
-    covariance = np.asarray(posterior.covariance(), np.float64)
-    sampled = np.cov(samples.T.astype(np.float64))
-    mean = np.asarray(posterior.mean()).ravel()
-    return {
-        "sliced_wasserstein": sliced_wasserstein(samples, exact) / SCALE,
-        "mean_error": float(np.sqrt(np.mean(np.square(samples.mean(0) - mean)))) / SCALE,
-        "covariance_error": float(np.linalg.norm(sampled - covariance) / np.linalg.norm(covariance)),
-        "spread": float(np.sqrt(np.trace(sampled) / np.trace(covariance))),
-    }
-
-
-class Truth(NamedTuple):
-    """What is known exactly about a problem."""
-
-    prior: jr.priors.GaussianMixture
-    degradation: jr.Degradation
-    y: jax.Array
-    posterior: jr.priors.GaussianMixture
-    exact: tuple[np.ndarray, np.ndarray]  # two independent sets of samples of the posterior, each (N, D)
-
-
-@functools.lru_cache(maxsize=len(TUNING_PROBLEMS + PROBLEMS))  # those of one dimension and noise
-def known_truth(seed: int, dimension: int, noise: float, num_samples: int) -> Truth:
-    """A problem with its exact posterior and samples of that."""
-    prior, degradation, y = problem(seed, dimension, noise)
-    posterior = prior.posterior(degradation, y)
-
-    @jax.jit
-    def sample(keys):
-        return jax.lax.map(posterior.sample, keys, batch_size=50)
-
-    def drawn(seed: int) -> np.ndarray:
-        return np.asarray(sample(jax.random.split(jax.random.key(seed), num_samples))).reshape(num_samples, -1)
-
-    return Truth(prior, degradation, y, posterior, (drawn(100), drawn(101)))
-
-
-def facts_of(method: str, dimension: int) -> dict[str, Any]:
+def facts_of(method: str, problem: Problem) -> dict[str, Any]:
     """What a cell is made of."""
-    problems = {"samples": NUM_SAMPLES[dimension], "problem_seeds": PROBLEMS, "dtype": "float32"}
+    sizes = problem.sizes
+    facts = {"family": problem.family, "samples": sizes.samples, "truths": _truths.NUM_TRUTHS}
+    facts |= {"problem_seeds": sizes.seeds, "dtype": "float32"}
     if method == EXACT:
-        return problems
+        return facts
     compared = COMPARED[method]
-    tuned = {"setting": compared.setting, "values": compared.values, "tuning_seeds": TUNING_PROBLEMS}
-    return {**problems, **tuned, "settings": dict(compared.settings)}
+    tuned = {"setting": compared.setting, "values": compared.values, "tuning_seeds": sizes.tuning_seeds}
+    return {**facts, **tuned, "tuning_samples": sizes.tuning_samples, "settings": dict(compared.settings)}
 
 
-def measure(method: str, dimension: int, noise: float) -> dict[str, Any]:
-    """Choose the setting on some problems, average over others."""
-    compared = COMPARED[method]
+@functools.lru_cache(maxsize=32)  # so that problems of one shape share a program
+def _program(method: str) -> Callable[..., jax.Array]:
+    """The jitted map from a block of keys to samples."""
 
     @jax.jit
     def run(value, keys, prior, degradation, y):
-        sample = compared.build(value).sample
-        return jax.lax.map(lambda key: sample(key, prior, degradation, y).image, keys, batch_size=100)
+        sample = COMPARED[method].build(value).sample
+        return jax.vmap(lambda key: sample(key, prior, degradation, y).image)(keys)
 
-    def score(value: float, seed: int) -> dict[str, float]:
-        truth = known_truth(seed, dimension, noise, NUM_SAMPLES[dimension])
-        keys = jax.random.split(jax.random.key(seed + 1000), NUM_SAMPLES[dimension])
-        images = run(jnp.float32(value), keys, truth.prior, truth.degradation, truth.y)
-        return compare(np.asarray(images).reshape(len(keys), -1), truth.exact[0], truth.posterior)
+    return run
+
+
+def samples_of(method: str, value: float | None, truth: Truth, seed: int, count: int, block: int) -> np.ndarray:
+    """So many samples (count, D) of a method, in blocks of chains that run side by side."""
+    keys = jax.random.split(jax.random.key(seed + 1000), count)
+    traced = None if value is None else jnp.float32(value)
+    blocks = [
+        _program(method)(traced, keys[i : i + block], truth.prior, truth.degradation, truth.y)
+        for i in range(0, count, block)
+    ]
+    return np.concatenate(blocks).reshape(count, -1)
+
+
+def measure(method: str, problem: Problem) -> dict[str, Any]:
+    """Choose the setting on some problems, average over others."""
+    compared, sizes = COMPARED[method], problem.sizes
+
+    def tried(value: float | None) -> float:
+        distances = []
+        for seed in sizes.tuning_seeds:
+            truth = problem.known(seed)
+            samples = samples_of(method, value, truth, seed, sizes.tuning_samples, sizes.block)
+            distances.append(_truths.distance(samples, truth))
+        return float(np.mean(distances))
 
     started = time.perf_counter()
-    distances = {
-        value: np.mean([score(value, seed)["sliced_wasserstein"] for seed in TUNING_PROBLEMS])
-        for value in compared.values
-    }
-    best = min(distances, key=lambda value: distances[value])
-    scores = [score(best, seed) for seed in PROBLEMS]
-    return {
-        "value": best,
-        "evaluations": compared.evaluations._asdict(),
-        **_mean(scores),
-        "seconds": time.perf_counter() - started,
-    }
+    best = min(compared.values, key=tried if len(compared.values) > 1 else lambda value: 0.0)
+    scores = []
+    for seed in sizes.seeds:
+        truth = problem.known(seed)
+        samples = samples_of(method, best, truth, seed, sizes.samples, sizes.block)
+        scores.append(_truths.compare(samples, truth))
+    seconds = time.perf_counter() - started
+    return {"value": best, "evaluations": compared.evaluations._asdict(), **_mean(scores), "seconds": seconds}
 
 
-def measure_floor(dimension: int, noise: float) -> dict[str, Any]:
-    """What exact samples score against each other: the best that anything can."""
-    truths = [known_truth(seed, dimension, noise, NUM_SAMPLES[dimension]) for seed in PROBLEMS]
-    scores = [compare(truth.exact[1], truth.exact[0], truth.posterior) for truth in truths]
-    return _mean(scores)
+def measure_exact(problem: Problem) -> dict[str, Any]:
+    """What exact samples score: the best that anything can, and how far from right chance alone leads."""
+    truths = [problem.known(seed) for seed in problem.sizes.seeds]
+    facts = {name: max(truth.facts[name] for truth in truths) for name in truths[0].facts}
+    return {**_mean([_truths.compare(truth.again, truth) for truth in truths]), **facts}
 
 
-def _mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
+def _mean(scores: Sequence[dict[str, float]]) -> dict[str, float | None]:
+    """Means over problems; None, for JSON has no word for it, where a sample is not finite."""
+    means = {name: float(np.mean([s[name] for s in scores])) for name in MEASURES}
+    return {name: mean if math.isfinite(mean) else None for name, mean in means.items()}
+
+
+def chosen(arguments: argparse.Namespace) -> list[str]:
+    """Labels of the problems that are asked for.
+
+    Raises:
+      SystemExit: If a pattern names none.
+    """
+    patterns = QUICK if arguments.quick else arguments.problems
+    for pattern in patterns:
+        if not fnmatch.filter(PROBLEMS, pattern):
+            raise SystemExit(f"no problem is called {pattern}; expected some of {', '.join(PROBLEMS)}")
+    return [label for label in PROBLEMS if any(fnmatch.fnmatch(label, pattern) for pattern in patterns)]
 
 
 def main() -> None:
-    """Measure the cells that are due, then print the table and draw the plot."""
+    """Measure the cells that are due, then print the tables and draw the plots."""
     parser = _run.parser(__doc__)
-    parser.add_argument("--dimensions", nargs="+", type=int, default=list(NUM_SAMPLES), choices=list(NUM_SAMPLES))
-    parser.add_argument("--noises", nargs="+", type=float, default=[0.01, 0.1, 1.0])
-    parser.add_argument("--methods", nargs="+", default=[EXACT, *COMPARED], choices=[EXACT, *COMPARED])
+    parser.add_argument("--problems", nargs="+", default=["*"], metavar="PATTERN", help=f"of {', '.join(PROBLEMS)}")
+    parser.add_argument("--quick", action="store_true", help=f"only {' and '.join(QUICK)}: some minutes")
+    parser.add_argument("--methods", nargs="+", default=DEFAULT, choices=[EXACT, *COMPARED])
     _cells.add_options(parser)
     arguments = parser.parse_args()
     cells = _cells.Cells("posterior", arguments)
-    for dimension, noise, method in itertools.product(arguments.dimensions, arguments.noises, arguments.methods):
-        label, facts = f"{dimension}/{noise:g}/{method}", facts_of(method, dimension)
-        if cells.due(label, facts):
-            cell = measure_floor(dimension, noise) if method == EXACT else measure(method, dimension, noise)
-            cells.write({label: {**facts, **cell}})
-            setting = "" if method == EXACT else f" with {facts['setting']} {cell['value']}"
-            print(f"{label}: distance {cell['sliced_wasserstein']:.3f}{setting}", flush=True)
+    for label in chosen(arguments):
+        problem = PROBLEMS[label]
+        for method in arguments.methods:
+            cell_label, facts = f"{label}/{method}", facts_of(method, problem)
+            if not cells.due(cell_label, facts, results=MEASURES):
+                continue
+            operator = problem.known(problem.sizes.seeds[0]).degradation.operator
+            if method != EXACT and COMPARED[method].refusal(operator):
+                continue
+            cell = measure_exact(problem) if method == EXACT else measure(method, problem)
+            cells.write({cell_label: {**facts, **cell}})
+            told = ", ".join(f"{name} {'-' if cell[name] is None else format(cell[name], '.3f')}" for name in MEASURES)
+            print(f"{cell_label} ({cell.get('value')}, {cell.get('seconds', 0):.0f} s): {told}", flush=True)
     if cells.path.exists():
         render.render(cells.path)
 

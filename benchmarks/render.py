@@ -2,39 +2,18 @@
 
     python -m benchmarks.render [FILE ...]
 
-Writes a `.md` beside each file and, for the suite and the posteriors, a `.png` (extra `plot`).
+Writes a `.md` beside each file and, for the suite, the posteriors and the coverage, plots (extra `plot`).
 """
 
-import contextlib
 import importlib.util
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jaxrestore as jr
-from benchmarks import _metrics, _results, _run
-from benchmarks.compared import COMPARED, EXACT
-
-Cells = Mapping[str, Mapping[str, Any]]  # label -> cell
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def evaluations(cell: Mapping[str, Any]) -> tuple[str, str]:
-    """Forward passes of the network, and gradients through it, each of which costs about one pass more.
-
-    Cells of earlier versions say nothing about gradients.
-    """
-    counts = cell.get("evaluations", cell.get("network_evaluations", 0))
-    counts = counts if isinstance(counts, Mapping) else {"forward": counts or ""}
-    return str(counts["forward"]), str(counts.get("gradients", ""))
+from benchmarks import _coverage_tables, _metrics, _posterior_tables, _results, _run
+from benchmarks._tables import Cells, evaluations, figure, markdown
 
 
 def suite_table(cells: Cells) -> str:
@@ -120,18 +99,6 @@ def ablation_table(cells: Cells) -> str:
     return markdown(("task", "method", *(f"{variant}: PSNR / {_metrics.title(cells)}" for variant in variants)), rows)
 
 
-def posterior_table(cells: Cells) -> str:
-    """Sliced Wasserstein distance by method, and in brackets the spread of the samples over the posterior's."""
-    problems = sorted({tuple(label.split("/")[:2]) for label in cells}, key=lambda p: (int(p[0]), float(p[1])))
-    head = ("method", "forward passes", "gradients", *(f"D={dimension}, s={noise}" for dimension, noise in problems))
-    rows = []
-    for method in _compared(cells):
-        of_method = [cells.get(f"{dimension}/{noise}/{method}") for dimension, noise in problems]
-        distances = [f"{c['sliced_wasserstein']:.2f} ({c['spread']:.2f})" if c else "" for c in of_method]
-        rows.append((method, *evaluations(next(c for c in of_method if c)), *distances))
-    return markdown(head, rows)
-
-
 def papers_table(cells: Cells) -> str:
     """One row an experiment, with the variant of its LPIPS."""
     head = ("experiment", "pictures", "noise", "PSNR", "SSIM", "LPIPS", "diverged", "s a picture", "changed")
@@ -157,12 +124,6 @@ def papers_table(cells: Cells) -> str:
     return markdown(head, rows)
 
 
-def _compared(cells: Cells) -> list[str]:
-    """The methods that have cells, in the order of the comparison."""
-    measured = {label.split("/")[2] for label in cells}
-    return [method for method in (EXACT, *COMPARED) if method in measured]
-
-
 def draw_suite(cells: Cells, path: pathlib.Path) -> None:
     """Images per second over the batch size, one panel a network and one line a case and dtype."""
     panels: dict[str, dict[str, list[tuple[int, float]]]] = {}
@@ -171,47 +132,12 @@ def draw_suite(cells: Cells, path: pathlib.Path) -> None:
         if case in ("forward", "spgd_step", "dpps_step_50"):
             lines = panels.setdefault(f"{network}, {size} x {size}", {})
             lines.setdefault(f"{case}, {dtype}", []).append((int(batch), cell["images_per_s"]))
-    with _figure(path, len(panels), width=4.6) as axes:
+    with figure(path, len(panels), width=4.6) as axes:
         for axis, (title, lines) in zip(axes, panels.items(), strict=True):
             for name, points in lines.items():
                 axis.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
             axis.set(xscale="log", yscale="log", title=title, xlabel="batch size", ylabel="images/s")
             axis.legend(fontsize=7)
-
-
-def draw_posterior(cells: Cells, path: pathlib.Path) -> None:
-    """The distances over the noise, one panel a dimension."""
-    problems = [label.split("/")[:2] for label in cells]
-    dimensions = sorted({int(dimension) for dimension, _ in problems})
-    noises = sorted({float(noise) for _, noise in problems})
-    with _figure(path, len(dimensions), width=4.2, sharey=True) as axes:
-        for axis, dimension in zip(axes, dimensions, strict=True):
-            for i, method in enumerate(_compared(cells)):
-                of_method = [cells.get(f"{dimension}/{noise:g}/{method}", {}) for noise in noises]
-                distances = [cell.get("sliced_wasserstein", np.nan) for cell in of_method]
-                marker, line = ("o", "-") if i < 10 else ("s", "--")  # there are ten colours
-                style: dict[str, Any] = {"color": f"C{i % 10}", "marker": marker, "linestyle": line}
-                if method == EXACT:
-                    style = {"color": "black", "linestyle": ":"}
-                axis.plot(noises, distances, label=method, **style)
-            axis.set(xscale="log", yscale="log", title=f"{dimension} dimensions", xlabel="noise of the measurement")
-        axes[0].set_ylabel("sliced Wasserstein distance")
-        axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
-
-
-@contextlib.contextmanager
-def _figure(path: pathlib.Path, panels: int, *, width: float, sharey: bool = False) -> Iterator[Sequence[Any]]:
-    """The panels of a figure, side by side, each so many inches wide; it is saved when they are drawn."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, panels, figsize=(width * panels, 3.6), squeeze=False, sharey=sharey)
-    yield axes[0]
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 class Rendering(NamedTuple):
@@ -224,11 +150,12 @@ class Rendering(NamedTuple):
 RENDERINGS = {
     "suite": Rendering(suite_table, draw_suite),
     "against_torch": Rendering(torch_table),
-    "posterior": Rendering(posterior_table, draw_posterior),
+    "posterior": Rendering(_posterior_tables.table, _posterior_tables.draw),
     "quality": Rendering(quality_table),
     "conditions": Rendering(conditions_table),
     "ablation": Rendering(ablation_table),
     "papers": Rendering(papers_table),
+    "coverage": Rendering(_coverage_tables.table, _coverage_tables.draw),
 }
 
 

@@ -1,6 +1,7 @@
 """Diffusion-based image restoration as pure JAX functions."""
 
 from jaxrestore import analysis as analysis
+from jaxrestore import coverage as coverage
 from jaxrestore import images as images
 from jaxrestore import metrics as metrics
 from jaxrestore import operators as operators
@@ -10,6 +11,8 @@ from jaxrestore import published as published
 from jaxrestore import samplers as samplers
 from jaxrestore import schedules as schedules
 from jaxrestore import tuning as tuning
+from jaxrestore.calibration import calibrate as calibrate
+from jaxrestore.credible import Calibration as Calibration
 from jaxrestore.degradation import Degradation as Degradation
 from jaxrestore.methods import METHODS as METHODS
 from jaxrestore.methods import Method as Method

@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxrestore import _checks
+from jaxrestore.credible import Calibration
 from jaxrestore.degradation import Degradation
 from jaxrestore.measurements import Stack
 from jaxrestore.priors._base import Prior
@@ -15,6 +16,7 @@ from jaxrestore.samplers._base import Sampler, run_dtype
 from jaxrestore.streaming import Batch, first_degradation, restore_batches
 
 KEEP = ("all", "best")
+QUANTILE_SAMPLES = 64  # of each image that are kept for its quantiles: with more samples memory does not grow
 
 
 class StreamOptions(TypedDict, total=False):
@@ -71,13 +73,15 @@ class Moments(NamedTuple):
     image: int
     mean: np.ndarray  # (H, W, C), float32
     std: np.ndarray  # (H, W, C), float32, unbiased (divided by one less than their number)
+    quantiles: np.ndarray  # (Q, H, W, C), float32; Q may be 0
 
 
 class PosteriorStatistics(NamedTuple):
-    """Mean and deviation, pixel by pixel, of the posterior samples of each image."""
+    """Mean, deviation and quantiles, pixel by pixel, of the posterior samples of each image."""
 
     mean: np.ndarray  # (N, H, W, C), float32: the estimate of least squared error
-    std: np.ndarray  # (N, H, W, C), float32: how sure the sampler is
+    std: np.ndarray  # (N, H, W, C), float32: how sure the sampler is; calibrated if that was asked for
+    quantiles: np.ndarray  # (N, Q, H, W, C), float32, those that were asked for; Q may be 0
 
 
 def each_sample(batches: Iterable[Batch], divergences: list[Divergence] | None = None) -> Iterator[Sample]:
@@ -104,23 +108,28 @@ def best_samples(samples: Iterable[Sample]) -> Iterator[Sample]:
             best = None
 
 
-def moments(samples: Iterable[Sample]) -> Iterator[Moments]:
-    """Mean and standard deviation of each image's finite samples, as soon as the last one is done.
+def moments(samples: Iterable[Sample], *, quantiles: Sequence[float] = ()) -> Iterator[Moments]:
+    """Mean, standard deviation and quantiles of each image's finite samples, as soon as the last one is done.
 
-    No sample is kept (Welford 1962). Images with fewer than two finite samples are left out.
+    For mean and deviation no sample is kept (Welford 1962), for quantiles the first `QUANTILE_SAMPLES`. Images with
+    fewer than two finite samples are left out.
     """
-    count, mean, squares = 0, np.float64(0.0), np.float64(0.0)
+    count, mean, squares, kept = 0, np.float64(0.0), np.float64(0.0), []
     for sample in samples:
         if sample.diverged < 0:
             count += 1
             difference = np.asarray(sample.x, np.float64) - mean
             mean = mean + difference / count
             squares = squares + difference * (sample.x - mean)
+            if quantiles and len(kept) < QUANTILE_SAMPLES:
+                kept.append(sample.x)
         if sample.last:
             if count > 1:
-                std = np.sqrt(squares / (count - 1))
-                yield Moments(sample.image, np.asarray(mean, np.float32), np.asarray(std, np.float32))
-            count, mean, squares = 0, np.float64(0.0), np.float64(0.0)
+                # The k-th of S samples is the quantile k / (S + 1): a further sample is below it so often.
+                found = np.quantile(kept, quantiles, 0, method="weibull") if quantiles else np.zeros((0, *mean.shape))
+                arrays = (mean, np.sqrt(squares / (count - 1)), found)
+                yield Moments(sample.image, *(np.asarray(a, np.float32) for a in arrays))
+            count, mean, squares, kept = 0, np.float64(0.0), np.float64(0.0), []
 
 
 def restore(
@@ -185,12 +194,14 @@ def posterior_statistics(
     ys: Stack,
     *,
     key: jax.Array,
+    quantiles: Sequence[float] = (),
+    calibration: Calibration | None = None,
     **options: Unpack[StreamOptions],
 ) -> PosteriorStatistics:
-    """Mean and standard deviation of each pixel over posterior samples; memory does not grow with their number.
+    """Mean, standard deviation and quantiles of each pixel over posterior samples; their number takes no memory.
 
     The samples are those of `restore` with the same key. How far the spread can be trusted depends on the sampler:
-    `benchmarks/posterior.py` measures it.
+    `benchmarks/posterior.py` measures it, and `calibrate` learns a correction from pictures of your own.
 
     Args:
       sampler: From `jaxrestore.spgd` and its kind.
@@ -198,6 +209,10 @@ def posterior_statistics(
       degradation: How the measurements were made.
       ys: (N, *degradation.measurement_shape), float32, or float64 under `jax_enable_x64`.
       key: Source of all random draws.
+      quantiles: Which of the samples' quantiles to give too, in (0, 1), e.g. (0.05, 0.95); by the first 64 samples.
+        They are the sampler's own: no calibration changes them.
+      calibration: From `calibrate`, with the same sampler, prior, degradation and number of samples: deviations are
+        multiplied by its scale, and `calibration.factor(0.9)` of them hold 90 % of the pixels.
       **options: Those of `restore_batches`; `num_samples` is at least 2, and 8 if it is not given.
 
     Raises:
@@ -207,12 +222,19 @@ def posterior_statistics(
     """
     num_samples = options.setdefault("num_samples", 8)
     _checks.at_least("num_samples", num_samples, 2)
+    if not all(0 < q < 1 for q in quantiles):
+        raise ValueError(f"quantiles is {tuple(quantiles)}, expected numbers between 0 and 1, e.g. (0.05, 0.95)")
+    if calibration is not None:
+        calibration.check_samples(num_samples)
+    scale = 1.0 if calibration is None else calibration.scale
     divergences: list[Divergence] = []
     batches = restore_batches(sampler, prior, degradation, ys, key=key, **options)
     shape = first_degradation(degradation, batched=options.get("batched_degradation", False)).image_shape
-    statistics = PosteriorStatistics(*np.full((2, len(ys), *shape), np.nan, np.float32))
-    for image, mean, std in moments(each_sample(batches, divergences)):
-        statistics.mean[image], statistics.std[image] = mean, std
+    shapes = [(len(ys), *shape), (len(ys), *shape), (len(ys), len(quantiles), *shape)]
+    statistics = PosteriorStatistics(*(np.full(shape, np.nan, np.float32) for shape in shapes))
+    for found in moments(each_sample(batches, divergences), quantiles=quantiles):
+        statistics.mean[found.image], statistics.std[found.image] = found.mean, scale * found.std
+        statistics.quantiles[found.image] = found.quantiles
     if divergences:
         raise DivergenceError(divergences, len(ys) * num_samples, statistics)
     return statistics

@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrestore import _checks, evaluation, memory, methods, metrics, stopping
+from jaxrestore import _checks, credible, evaluation, memory, methods, metrics, stopping
+from jaxrestore.credible import Calibration
 from jaxrestore.degradation import Degradation
 from jaxrestore.evaluation import Scores
 from jaxrestore.methods import METHODS
@@ -186,6 +187,37 @@ def load_settings(path: str | os.PathLike[str], task: str, method: str) -> dict[
     Raises:
       ValueError: If the file cannot be read, holds settings for something else, or such as the method cannot take.
     """
+    return _read(path, task, method)["settings"]
+
+
+def load_calibration(
+    path: str | os.PathLike[str], task: str, method: str, conditions: Mapping[str, Any]
+) -> Calibration | None:
+    """Read the calibration of a settings file that `jaxrestore calibrate` has written; None if it holds none.
+
+    Args:
+      path: The file.
+      task: That it shall be for.
+      method: That it shall be for.
+      conditions: All else that the deviations depend on, as the file names it: noise, options, prior, ...
+
+    Raises:
+      ValueError: If the file cannot be read, or was calibrated for something else.
+    """
+    content = _read(path, task, method)
+    if "calibration" not in content:
+        return None
+    for name, asked in conditions.items():
+        if content.get(name) != asked:
+            raise ValueError(
+                f"the calibration of {path} is for {name} {content.get(name)}, and not for {asked}: deviations would "
+                "be scaled wrongly; calibrate for what you restore"
+            )
+    return credible.from_json(content["calibration"])
+
+
+def _read(path: str | os.PathLike[str], task: str, method: str) -> dict[str, Any]:
+    """A settings file for a task and method, checked."""
     try:
         content = json.loads(pathlib.Path(path).read_text())
     except (OSError, ValueError, RecursionError) as error:
@@ -207,4 +239,4 @@ def load_settings(path: str | os.PathLike[str], task: str, method: str) -> dict[
         raise ValueError(
             f"{path} holds no settings of {method} ({error}); write it again with `jaxrestore tune`, or mend that value"
         ) from error
-    return settings
+    return content

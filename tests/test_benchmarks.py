@@ -13,19 +13,23 @@ import pytest
 import jaxrestore as jr
 from benchmarks import (
     _metrics,
+    _mixtures,
     _photographs,
     _results,
+    _run,
+    _tables,
+    _truths,
     ablation,
     conditions,
     gradient_step,
     large_image,
     networks,
-    posterior,
     quality,
     render,
     suite,
     variants,
 )
+from benchmarks._several_sizes import SeveralSizes
 from benchmarks.cases import CASES
 from benchmarks.compared import COMPARED
 from jaxrestore import evaluation, images
@@ -75,8 +79,8 @@ def test_sliced_wasserstein_is_that_of_shifted_gaussians():
     """A shift by m moves every projection by <m, u>, whose root mean square over directions is ||m|| / sqrt(D)."""
     samples = np.random.default_rng(0).standard_normal((400, 8))
     shift = np.full(8, 0.5)
-    assert posterior.sliced_wasserstein(samples, samples) == 0
-    assert posterior.sliced_wasserstein(samples, samples + shift) == pytest.approx(0.5, rel=0.1)
+    assert _truths.sliced_wasserstein(samples, samples) == 0
+    assert _truths.sliced_wasserstein(samples, samples + shift) == pytest.approx(0.5, rel=0.1)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -91,10 +95,10 @@ def test_the_plain_convolution_computes_what_the_librarys_does(stride, at_end):
 
 
 def test_tables_state_passes_and_gradients_and_leave_open_what_older_cells_do_not_say():
-    assert render.evaluations({"evaluations": {"forward": 100, "gradients": 600}}) == ("100", "600")
-    assert render.evaluations({"evaluations": 500}) == ("500", "")
-    assert render.evaluations({"network_evaluations": 96}) == ("96", "")
-    assert render.evaluations({}) == ("", "")
+    assert _tables.evaluations({"evaluations": {"forward": 100, "gradients": 600}}) == ("100", "600")
+    assert _tables.evaluations({"evaluations": 500}) == ("500", "")
+    assert _tables.evaluations({"network_evaluations": 96}) == ("96", "")
+    assert _tables.evaluations({}) == ("", "")
 
 
 def test_the_quality_table_says_what_diverged():
@@ -191,7 +195,7 @@ def test_a_task_that_cannot_do_the_pictures_size_is_passed_over(capsys):
 def test_pictures_that_are_too_small_are_left_out(tmp_path):
     for name, side in (("a", 8), ("b", 16), ("c", 12)):
         images.save(tmp_path / f"{name}.png", np.zeros((side, side, 3), np.float32))
-    parser = posterior._run.parser(None)
+    parser = _run.parser(None)
     _photographs.add_options(parser, size=12)
     photographs = _photographs.load(parser.parse_args([str(tmp_path)]))
     assert [path.name for path in photographs.paths] == ["b.png", "c.png"]
@@ -204,7 +208,7 @@ def test_pictures_that_are_too_small_are_left_out(tmp_path):
 class Counting:
     """A prior that counts how often it is asked."""
 
-    prior: jr.priors.GaussianMixture
+    prior: SeveralSizes
     count: Callable[[], None] = static()
 
     def denoise(self, x, sigma):
@@ -220,8 +224,9 @@ class Counting:
 def test_stated_evaluations_are_those_that_are_made(name):
     asked = []
     method = COMPARED[name]
-    mixture, degradation, y = posterior.problem(1, 8, 0.1)
-    prior = Counting(mixture, count=lambda: asked.append(1))
+    mixture, degradation, y = _mixtures.problem(1, 8, 0.1)
+    sizes = SeveralSizes((mixture, _mixtures.halved(mixture)))
+    prior = Counting(sizes, count=lambda: asked.append(1))
     jax.jit(method.build(method.values[0]).sample)(jax.random.key(0), prior, degradation, y)
     jax.effects_barrier()
     assert len(asked) == method.evaluations.forward

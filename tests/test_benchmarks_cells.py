@@ -8,6 +8,7 @@ import pathlib
 import pytest
 
 from benchmarks import _cells, _results, posterior
+from benchmarks._truths import MEASURES, Problem
 
 BRIGHT, DARK = {"settings": {"scale": 1.0}}, {"settings": {"scale": 2.0}}
 
@@ -55,6 +56,12 @@ def test_scores_that_name_no_lpips_are_of_the_variant_that_there_was_before_ther
     opened().write({"c": BRIGHT})
     assert stored()["a"]["lpips_variant"] == "alex"
     assert "lpips_variant" not in stored()["b"]
+
+
+def test_a_cell_that_lacks_a_result_is_due():
+    opened().write({"a": {**BRIGHT, "score": 1.0}})
+    assert not opened().due("a", BRIGHT, results=("score",))
+    assert opened().due("a", BRIGHT, results=("score", "coverage"))
 
 
 def test_tuples_are_the_lists_that_the_file_has():
@@ -152,14 +159,14 @@ class Measurements:
         self.labels: list[str] = []
         self.stop_at: int | None = None
         monkeypatch.setattr(posterior, "measure", self)
-        monkeypatch.setattr(posterior, "measure_floor", lambda *problem: self("exact", *problem))
+        monkeypatch.setattr(posterior, "measure_exact", lambda problem: self("exact", problem))
         monkeypatch.setattr(posterior.render, "render", lambda file: None)
 
-    def __call__(self, method: str, dimension: int, noise: float) -> dict:
+    def __call__(self, method: str, problem: Problem) -> dict:
         if len(self.labels) == self.stop_at:
             raise KeyboardInterrupt
-        self.labels.append(f"{dimension}/{noise:g}/{method}")
-        return {"value": 0.1, "sliced_wasserstein": float(len(self.labels))}
+        self.labels.append(f"8/0.1/{method}")
+        return {"value": 0.1, **dict.fromkeys(MEASURES, float(len(self.labels)))}
 
 
 @pytest.fixture
@@ -168,8 +175,7 @@ def measurements(monkeypatch):
 
 
 def run_posterior(monkeypatch, *words: str) -> dict:
-    problem = ("--dimensions", "8", "--noises", "0.1")
-    monkeypatch.setattr("sys.argv", ["posterior", *problem, *words])
+    monkeypatch.setattr("sys.argv", ["posterior", "--problems", "8/0.1", *words])
     posterior.main()
     return stored("posterior")
 

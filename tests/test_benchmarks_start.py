@@ -15,7 +15,7 @@ import pytest
 
 import jaxrestore as jr
 from benchmarks import __main__ as overview
-from benchmarks import _results, gradient_step, levers, networks, posterior, suite, variants
+from benchmarks import _results, _truths, gradient_step, levers, networks, posterior, suite, variants
 from jaxrestore import images
 from jaxrestore.metrics import inception
 
@@ -41,9 +41,8 @@ def start(tmp_path, monkeypatch, folder):
     monkeypatch.setattr(jr, "load_prior", lambda name: conftest.smallest_network())
     monkeypatch.setitem(suite._MATRIX_SIDES, "cpu", 256)
     monkeypatch.setattr(gradient_step, "_MATRIX_SIDE", 256)
-    monkeypatch.setattr(posterior, "NUM_SAMPLES", {8: 20})
-    monkeypatch.setattr(posterior, "PROBLEMS", (1,))
-    monkeypatch.setattr(posterior, "TUNING_PROBLEMS", (0,))
+    smallest = posterior.PROBLEMS["8/0.1"]._replace(sizes=_truths.Sizes(20, 20, 20, (0,), (1,)))
+    monkeypatch.setattr(posterior, "PROBLEMS", {"8/0.1": smallest})
     monkeypatch.setattr(variants, "SIZE", 32)
     networks._float32.cache_clear()
 
@@ -60,12 +59,13 @@ def start(tmp_path, monkeypatch, folder):
 
 
 SMALLEST = {
+    "coverage": "FOLDER --size 16 --pictures 2 --samples 2 --tasks denoising --methods ddrm",
     "denoising": "FOLDER --sigmas 25",
     "gradient_step": "--size 32 --steps 1 --repeats 1",
     "large_image": "FOLDER --size 48 --tile 32 --overlap 8 --method ddrm",
     "levers": "blur --repeats 1",
     "papers": "ddrm --prior photo --data FOLDER --count 1 --size 32 --set num_steps=2 --no-lpips",
-    "posterior": "--dimensions 8 --noises 0.1 --methods exact ddnm",
+    "posterior": "--problems 8/0.1 --methods exact ddnm",
     "precision": "FOLDER --size 64 --pictures 1 --tasks super_resolution --methods ddrm",
     "quality": "FOLDER --size 64 --pictures 1 --tasks denoising --methods ddrm",
     "render": "",

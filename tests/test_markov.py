@@ -163,6 +163,14 @@ class TestPrior:
         exact = Enumeration(SMALL, np.zeros((1, 4)), 0.0, 1.0)
         exact.assert_drawn(samples(SMALL, jax.random.split(KEY, 20_000)), FIVE)
 
+    def test_probabilities_are_those_of_enumeration_and_found_from_nearby(self):
+        exact = Enumeration(SMALL, np.zeros((1, 4)), 0.0, 1.0)
+        near = jnp.asarray(exact.signals, jnp.float32).reshape(-1, *SHAPE) + 0.2
+        signals, logs = jax.jit(jax.vmap(lambda x: (SMALL.nearest(x), SMALL.log_probability(x))))(near)
+        np.testing.assert_allclose(signals.reshape(exact.signals.shape), exact.signals, atol=1e-6)
+        np.testing.assert_allclose(np.exp(logs), exact.probabilities, rtol=1e-4)
+        np.testing.assert_allclose(SMALL.nearest(jnp.full(SHAPE, 7.0)), 1.0)
+
     def test_sparse_signals_jump_at_the_rate(self):
         draws = samples(LARGE, jax.random.split(KEY, 2000))[..., 0, 0]
         steps = np.diff(draws, axis=1)

@@ -178,6 +178,7 @@ class TestGaussianMixture:
         np.testing.assert_allclose(
             mixture.denoise(x, sigma), x + sigma**2 * jax.grad(log_density)(x), rtol=1e-3, atol=1e-4
         )
+        np.testing.assert_allclose(mixture.log_density(x, sigma), log_density(x), rtol=1e-5)
 
     def test_denoiser_is_the_posterior_mean_of_the_denoising_task(self):
         mixture, sigma = random_mixture(), 0.3

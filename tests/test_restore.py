@@ -220,10 +220,19 @@ class TestReducers:
 
     def test_moments_are_those_of_the_finite(self, samples):
         x, _, diverged, flat = samples
-        for image, mean, std in restore_module.moments(flat):
-            finite = x[image][diverged[image] < 0]
-            np.testing.assert_allclose(mean, finite.mean(0), atol=1e-6)
-            np.testing.assert_allclose(std, finite.std(0, ddof=1), atol=1e-6)
+        for found in restore_module.moments(flat, quantiles=(0.5, 0.9)):
+            finite = x[found.image][diverged[found.image] < 0]
+            np.testing.assert_allclose(found.mean, finite.mean(0), atol=1e-6)
+            np.testing.assert_allclose(found.std, finite.std(0, ddof=1), atol=1e-6)
+            np.testing.assert_allclose(found.quantiles, [np.median(finite, 0), finite.max(0)], atol=1e-6)
+
+    def test_quantiles_are_those_of_so_many_samples_whatever_follows(self, samples, monkeypatch):
+        x, *_, flat = samples
+        monkeypatch.setattr(restore_module, "QUANTILE_SAMPLES", 3)
+        first = next(restore_module.moments(flat, quantiles=(0.5,)))
+        np.testing.assert_allclose(first.quantiles[0], np.median(x[0, :3], 0), atol=1e-6)
+        np.testing.assert_allclose(first.mean, x[0].mean(0), atol=1e-6)
+        assert next(restore_module.moments(flat)).quantiles.shape == (0, 2, 2, 1)
 
     def test_an_image_is_handed_out_before_the_next_is_asked_for(self, samples):
         *_, flat = samples

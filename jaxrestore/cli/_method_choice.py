@@ -1,6 +1,7 @@
 """How to restore: the options of a method and its prior."""
 
 import dataclasses
+import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -10,7 +11,9 @@ import click
 from jaxrestore import methods, tuning
 from jaxrestore.cli import _prior
 from jaxrestore.cli._options import decorated, gathered_into, label_option, prior_option, quiet_option
+from jaxrestore.cli._task_choice import TaskChoice
 from jaxrestore.cli._values import annotations, parse_values
+from jaxrestore.credible import Calibration
 from jaxrestore.methods import METHODS, Evaluations, Method
 from jaxrestore.priors import Prior, SelfEnsemble, bundled_priors
 from jaxrestore.settings import SETTINGS
@@ -86,6 +89,27 @@ class MethodChoice:
         if reason is not None:
             warnings.warn(f"--noise changes nothing: {reason}", stacklevel=2)
 
+    def conditions(self, task_choice: TaskChoice, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What a calibration depends on beside task, method and settings, as JSON has it."""
+        stated = {**task_choice.for_report(options), **self.for_report()}
+        names = ("options", "noise_std", "prior", "label", "self_ensemble", "samples")
+        return json.loads(json.dumps({name: stated[name] for name in names}, default=str))
+
+    def load_calibration(self, task_choice: TaskChoice, options: Mapping[str, Any]) -> Calibration | None:
+        """The calibration of the settings file, if there is one.
+
+        Raises:
+          click.UsageError: If it is for other settings.
+          ValueError: If it is for something else.
+        """
+        if self.settings is None or self.settings.partition("/")[0] in SETTINGS:
+            return None
+        conditions = self.conditions(task_choice, options)
+        calibration = tuning.load_calibration(self.settings, task_choice.task_name, self.method_name, conditions)
+        if calibration is not None and self.overrides:
+            raise click.UsageError(f"--set changes what {self.settings} was calibrated with; calibrate again with it")
+        return calibration
+
     def for_report(self) -> dict[str, Any]:
         """Method, prior and number of samples for result files."""
         names = {"method": self.method_name, "prior": self.prior, "label": self.label}
@@ -143,7 +167,8 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=None,
             metavar="SET",
             help="Where the method's settings come from: photo, tuned for the bundled prior; recommended, for any "
-            "network; published (or published/ffhq, ...), the paper's; or a file of `jaxrestore tune`.  [default: "
+            "network; published (or published/ffhq, ...), the paper's; or a file of `jaxrestore tune` or "
+            "`calibrate`.  [default: "
             "photo for the bundled prior, else recommended]",
         ),
         click.option(

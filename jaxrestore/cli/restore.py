@@ -18,6 +18,7 @@ from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._options import PATH, force_option, out_option, strict_option
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
+from jaxrestore.credible import Calibration
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors import Prior, TiledPrior
 from jaxrestore.restore import Divergence, Moments, Sample, StreamOptions, best_samples, each_sample, moments
@@ -69,7 +70,8 @@ class Plan(NamedTuple):
 @click.option(
     "--save-std",
     is_flag=True,
-    help="Write the mean of the samples, and beside it each pixel's standard deviation (NAME.std.png, .npy).",
+    help="Write the mean of the samples, and beside it each pixel's standard deviation (NAME.std.png, .npy), "
+    "calibrated if --settings names a file of `jaxrestore calibrate`.",
 )
 @force_option
 @click.option(
@@ -141,6 +143,7 @@ def command(
     options = task_choice.read_options(draws=False)
     if task_choice.noise is not None:
         method_choice.warn_of_idle_noise()
+    calibration = method_choice.load_calibration(task_choice, options) if save_std else None
     prior, channels = method_choice.load_prior(dtype=dtype)
 
     def read(path: pathlib.Path, say: Callable[[str], Any]) -> tuple[np.ndarray, images.Picture | None]:
@@ -199,7 +202,9 @@ def command(
                 job, like = group[result.image], stack.take_like(result.image)
                 with failures.of(job.source), stopping.patience(_SAVING):
                     is_here = not is_wanted(result.image)
-                    click.echo(f"{job.target} is there now" if is_here else _save(job, like, result, force))
+                    click.echo(
+                        f"{job.target} is there now" if is_here else _save(job, like, result, calibration, force)
+                    )
                     restored.append(job.source)
             failures.note_divergences(divergences, [job.source for job in group], restored)
 
@@ -291,10 +296,14 @@ def _tiled(prior: Prior, tile: int | None, shape: Sequence[int]) -> Prior:
     return TiledPrior(prior, tile=tile, overlap=tile // 4) if tile else prior
 
 
-def _save(job: Job, like: images.Picture | None, result: Sample | Moments, force: bool) -> str:
+def _save(
+    job: Job, like: images.Picture | None, result: Sample | Moments, calibration: Calibration | None, force: bool
+) -> str:
     """Write a result; a line that says so."""
     if isinstance(result, Moments):
-        return _save_moments(job, like, result.mean, result.std, force)
+        std = result.std if calibration is None else np.float32(calibration.scale) * result.std
+        line = _save_moments(job, like, result.mean, std, force)
+        return line if calibration is None else f"{line}, calibrated by {calibration.scale:.2f}"
     _files.save_result(job.target, result.x, like, force)
     return f"{job.target}  residual {result.residual:.3f}"
 

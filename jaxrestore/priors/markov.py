@@ -90,6 +90,15 @@ class MarkovChainPrior:
         """The logarithm of the noisy signal's density, (): `denoise` is x + sigma^2 times its gradient (Tweedie)."""
         return self._given(x, sigma).log_evidence()
 
+    def nearest(self, x: jax.Array) -> jax.Array:
+        """The signal whose samples are the grid values next to those of x, (N, 1, 1)."""
+        return self.grid[self._levels(x)].reshape(self.image_shape)
+
+    def log_probability(self, x: jax.Array) -> jax.Array:
+        """The logarithm of the prior's probability of `nearest(x)`, ()."""
+        levels = self._levels(x)
+        return self.log_initial[levels[0]] + jnp.sum(self.log_transition[levels[:-1], levels[1:]])
+
     def posterior_sample(self, key: jax.Array, x: jax.Array, sigma: jax.Array) -> jax.Array:
         """One draw of x0 given x = x0 + sigma n, (N, 1, 1)."""
         return self._given(x, sigma).sample(key)
@@ -126,6 +135,12 @@ class MarkovChainPrior:
         predicted = jax.vmap(operator)(levels).reshape(len(self.grid), -1).T
         prior = jax.tree.map(lambda a: like(y, a), self)
         return ChainPosterior(prior, *_log_likelihood(y, like(y, predicted), like(y, std)))
+
+    def _levels(self, x: jax.Array) -> jax.Array:
+        """Indices of the grid values next to x, (N,)."""
+        _checks.array("x", x, self.image_shape)
+        place = (x.ravel() - self.grid[0]) / (self.grid[-1] - self.grid[0]) * (len(self.grid) - 1)
+        return jnp.clip(jnp.round(place), 0, len(self.grid) - 1).astype(int)
 
     def _given(self, x: jax.Array, sigma: jax.Array) -> "ChainPosterior":
         """Of x0 given x = x0 + sigma n."""

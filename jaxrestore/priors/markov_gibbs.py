@@ -38,7 +38,9 @@ def gibbs(
     borders, and accepted by the steps within (Metropolis and Hastings): where rows of the transition matrix differ by
     what the grid's ends cut off, these change a little. A sweep costs 3 N moves of O(N + G + M) for M numbers measured.
 
-    With noise below a grid step a signal of constant pieces mixes slowly: its posterior is a few isolated signals.
+    With noise below a grid step a signal of constant pieces mixes slowly: its posterior is a few isolated signals. Of
+    64 samples blurred over nine, the largest R-hat after 400 sweeps was 1.04 with noise of two grid steps, 1.15 with
+    one, and with half a step some samples never moved: there these chains are no reference, and `r_hat` says so.
     Under `jax.jit` the four counts are static.
 
     Args:

@@ -60,14 +60,28 @@ class GaussianMixture:
 
     def denoise(self, x: jax.Array, sigma: jax.Array) -> jax.Array:
         """E[x0 | x] for x = x0 + sigma n, exactly; x (H, W, C), sigma a positive scalar."""
-        _checks.array("x", x, self.image_shape)
-        weights, means, variances = (like(x, a) for a in (self.weights, self.means, self.variances))
-        noisy = variances + jnp.square(like(x, sigma))  # (K, D)
-        z = self._rotate((x - means).reshape(len(means), -1))
-        log_density = -0.5 * (jnp.square(z) / noisy + jnp.log(noisy)).sum(1)
-        share = jax.nn.softmax(jnp.log(weights) + log_density)
+        log_joint, z, noisy = self._log_joint(x, sigma)
+        share = jax.nn.softmax(log_joint)
+        means, variances = like(x, self.means), like(x, self.variances)
         denoised = means.reshape(len(means), -1) + self._rotate(variances / noisy * z, back=True)
         return (share @ denoised).reshape(x.shape)
+
+    def log_density(self, x: jax.Array, sigma: jax.typing.ArrayLike = 0.0) -> jax.Array:
+        """The logarithm of the density of x = x0 + sigma n, (): `denoise` is x + sigma^2 times its gradient (Tweedie).
+
+        At sigma = 0, the mixture's own, all variances must be positive.
+        """
+        log_joint, z, _ = self._log_joint(x, sigma)
+        return jax.nn.logsumexp(log_joint) - 0.5 * z.shape[1] * np.log(2 * np.pi)
+
+    def _log_joint(self, x: jax.Array, sigma: jax.typing.ArrayLike) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """log(weights_k N(x; ...)) up to one constant, (K,), with x in the eigenvectors and the variances, (K, D)."""
+        _checks.array("x", x, self.image_shape)
+        weights, means, variances = (like(x, a) for a in (self.weights, self.means, self.variances))
+        noisy = variances + jnp.square(like(x, sigma))
+        z = self._rotate((x - means).reshape(len(means), -1))
+        log_density = -0.5 * (jnp.square(z) / noisy + jnp.log(noisy)).sum(1)
+        return jnp.log(weights) + log_density, z, noisy
 
     def predict(self, x_t: jax.Array, t: jax.Array, schedule: DDPMSchedule) -> Prediction:
         """The reverse step at index `t` of `schedule`, with variance beta_tilde."""

@@ -1,0 +1,57 @@
+"""`jaxrestore calibrate`, and `restore --save-std` with what it has learnt."""
+
+import json
+
+import numpy as np
+import pytest
+from cli_words import PHOTO
+
+from jaxrestore import images
+
+pytest_plugins = ["cli_fixtures"]
+
+
+@pytest.fixture
+def words(prior, tmp_path):
+    for folder, count in (("photos", 2), ("others", 1)):
+        for i in range(count):
+            images.save(tmp_path / folder / f"{i}.png", np.roll(PHOTO, 5 * i + len(folder), 0))
+    method = ["--method", "dps", "--prior", prior, "--quiet", "--samples", 3]
+    return ["--task", "denoising", *method]
+
+
+def test_restore_uses_what_was_calibrated(run, tmp_path, words):
+    learn = ["calibrate", "--data", "photos", "--size", 32, "-o", "sure.json", "--set", "num_steps=4", *words]
+    code, out, error = run(*learn, "--held-out", "others")
+    assert code == 0, error
+    assert "2 pictures: deviations are to be multiplied by" in out
+    assert "50% of the pixels, guaranteed: mean +- " in out
+    assert "90% of the pixels, on average: mean +- " in out
+    assert "90% of the pixels, guaranteed" not in out
+    stored = json.loads((tmp_path / "sure.json").read_text())
+    assert stored["calibration"]["num_samples"] == 3
+    assert len(stored["held_out"]["within"]) == 3
+    assert stored["settings"]["num_steps"] == 4
+    assert "sure.json exists" in run(*learn)[2]
+
+    restore = ["restore", "photos/0.png", "--save-std", *words]
+    assert run(*restore, "-o", "plain.png", "--set", "num_steps=4")[0] == 0
+    code, out, error = run(*restore, "-o", "sure.png", "--settings", "sure.json")
+    assert code == 0, error
+    scale = stored["calibration"]["scale"]
+    assert f"calibrated by {scale:.2f}" in out
+    plain, sure = (np.load(tmp_path / f"{name}.std.npy") for name in ("plain", "sure"))
+    np.testing.assert_allclose(sure, scale * plain, rtol=2e-2)
+
+    # What it was not calibrated for is refused, before anything is computed.
+    other = [*restore, "-o", "z.png", "--settings", "sure.json"]
+    assert "is for noise_std 0.2, and not for 0.1" in run(*other, "--noise", 0.1)[2]
+    assert "is for samples 3, and not for 4" in run(*other, "--samples", 4)[2]
+    assert "--set changes what sure.json was calibrated with" in run(*other, "--set", "num_steps=5")[2]
+
+
+def test_what_cannot_be_calibrated_is_refused(run, words):
+    learn = ["calibrate", "--data", "photos", "--size", 32, "-o", "sure.json", *words]
+    assert "calibrate needs --samples of at least 2" in run(*learn, "--samples", 1)[2]
+    assert "give it other pictures than --data" in run(*learn, "--held-out", "photos")[2]
+    assert "gone is no folder" in run(*learn, "--held-out", "gone")[2]
