@@ -98,7 +98,7 @@ TASK_SETTINGS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             "dpps": {"scale": 5.0},
             "dps": {"scale": 5.0},
             "diffpir": {"num_steps": 20, "strength": 0.5, "mean_of": 2},
-            "ddnm": {"num_steps": 20},
+            "ddnm": {"num_steps": 20, "mean_of": 4},
             "mmps": {"noise_std": 0.15},  # it has no use for the decomposition, in whose units the noise is stated
         },
     },

@@ -61,6 +61,13 @@ def over_grids(part: Part, num_grids: int, *, crossing: float = 0.5) -> Sampler:
 
     Raises:
       ValueError: If `num_grids` is below 1.
+
+    Example:
+      >>> def part(*, sigma_max, sigma_min, start):
+      ...     first, last = min(10.0, sigma_max), max(0.05, sigma_min)
+      ...     return jr.pspgd(evaluations=6, sigma_max=first, sigma_min=last, start=start)
+      >>> jr.samplers.over_grids(part, 2).num_steps
+      3
     """
     _checks.at_least("grids", num_grids, 1)
 
