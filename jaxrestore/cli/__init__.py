@@ -10,7 +10,7 @@ import jaxrestore
 from jaxrestore import console
 from jaxrestore.storage.cache import cache_folder
 
-_COMMANDS = ("demo", "restore", "degrade", "evaluate", "analyze", "tune", "train", "convert", "info")
+_COMMANDS = ("demo", "restore", "degrade", "evaluate", "compare", "analyze", "tune", "train", "convert", "info")
 
 
 class _LazyGroup(click.Group):

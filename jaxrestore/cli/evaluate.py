@@ -11,11 +11,11 @@ import jax
 import numpy as np
 
 from jaxrestore import evaluation, images, parallel
-from jaxrestore.cli import _failures, _files, _prior
+from jaxrestore.cli import _comparison, _failures, _files, _prior
 from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._metric_choice import MetricChoice, metric_options
 from jaxrestore.cli._options import PATH, force_option
-from jaxrestore.cli._reports import json_scores, print_table
+from jaxrestore.cli._reports import json_scores, print_table, score_titles
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.evaluation import Scores
@@ -41,6 +41,7 @@ class Row(NamedTuple):
 @click.argument("folder", type=PATH)
 @click.option("-o", "--out", type=PATH, help="JSON file for all scores, settings and costs.")
 @click.option("--save", type=PATH, help="Folder for the restored pictures.")
+@click.option("--report", type=PATH, help="HTML file that shows all pictures, before and after, with their scores.")
 @task_options
 @method_options
 @metric_options
@@ -49,6 +50,7 @@ def command(
     folder: pathlib.Path,
     out: pathlib.Path | None,
     save: pathlib.Path | None,
+    report: pathlib.Path | None,
     task_choice: TaskChoice,
     method_choice: MethodChoice,
     metric_choice: MetricChoice,
@@ -61,6 +63,8 @@ def command(
     paths = images.find(folder)
     targets = [] if save is None else _files.outputs(paths, folder, save, ".png")
     _files.refuse_existing([*targets, *([out] if out else [])], force)
+    if report is not None:
+        _comparison.check_target(report, force)
     options = task_choice.read_options()
     lpips = metric_choice.load()
     prior, channels = method_choice.load_prior()
@@ -68,6 +72,7 @@ def command(
     truths = [_prior.known_clean(_files.read_clean(path, multiple), channels, path) for path in paths]
 
     rows_by_index: dict[int, Row] = {}
+    scenes: dict[int, _comparison.Scene] = {}  # of the page, if there is one
     shapes: list[dict[str, Any]] = []
     failed: list[_failures.FailedSample] = []
     for shape, members in _files.indices_by_shape(truths).items():
@@ -92,14 +97,28 @@ def command(
             rows_by_index[i] = Row(paths[i], shape, result.scores[j], simple, result.seconds / len(members))
             if targets and not rows_by_index[i].failed:
                 images.save(targets[i], result.restored[j], overwrite=force)
+            if report is not None:
+                made = _comparison.restoration(
+                    method_choice.method_name,
+                    result.restored[j],
+                    result.scores[j],
+                    {"seconds": f"{rows_by_index[i].seconds:.1f}"},
+                    method_choice.settings_for_report(settings)["settings"],
+                    lpips,
+                )
+                scenes[i] = _comparison.scene(paths[i].name, task, truths[i], result.measurements[j], [made], lpips)
         failed += _failures.failed_samples(result.divergences, [paths[i] for i in members])
         shapes.append({"shape": shape, **method_choice.settings_for_report(settings)})
 
     rows = [rows_by_index[i] for i in range(len(paths))]
     means = _means(rows)
     _print(f"{task_choice.task_name}, {method_choice.method_name}", rows, means, lpips)
+    choices = {**task_choice.for_report(options), **method_choice.for_report(), "lpips_variant": lpips.variant}
+    if report is not None:
+        title = f"{folder.name}: {task_choice.task_name}, {method_choice.method_name}"
+        _comparison.write_page(report, title, choices, [scenes[i] for i in range(len(paths))])
+        click.echo(str(report))
     if out is not None:
-        choices = {**task_choice.for_report(options), **method_choice.for_report(), "lpips_variant": lpips.variant}
         _write(out, {**choices, "environment": evaluation.environment(), "shapes": shapes}, rows, means)
         click.echo(str(out))
     restored = {row.path for row in rows if not row.failed}
@@ -115,7 +134,7 @@ def _means(rows: Sequence[Row]) -> dict[str, Scores]:
 
 
 def _print(title: str, rows: Sequence[Row], means: dict[str, Scores], lpips: evaluation.Perceptual) -> None:
-    titles = {"psnr": "PSNR", "ssim": "SSIM", "lpips": lpips.title}
+    titles = score_titles(lpips)
     columns = [f"{metric} {kind}" for metric in titles.values() for kind in means]
 
     def cells(scores: dict[str, Scores]) -> list[float]:
