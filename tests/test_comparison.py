@@ -5,7 +5,6 @@ import html.parser
 import io
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from cli_words import PHOTO, with_settings
 from jaxrestore import images
 from jaxrestore.cli import _comparison
 
-pytest_plugins = ["cli_fixtures"]
+pytest_plugins = ["browser_fixtures", "cli_fixtures"]
 
 
 class Page(html.parser.HTMLParser):
@@ -149,21 +148,6 @@ def test_what_cannot_be_compared_is_refused_before_any_computing(run, tmp_path, 
     assert code in (1, 2)
     assert message in error
     assert [path.name for path in tmp_path.iterdir()] == ["a<b>.png"]
-
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium."""
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright from PyPI")
-    if CHROMIUM is None:
-        pytest.skip("needs chromium, e.g. apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

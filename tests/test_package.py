@@ -96,7 +96,7 @@ GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 
 
 def test_the_guide_names_what_there_is():
-    files = re.findall(r"`((?:jaxrestore|tests|benchmarks)/[\w/.]*)`", GUIDE)
+    files = re.findall(r"`((?:jaxrestore|tests|benchmarks|docs|scripts)/[\w/.]*)`", GUIDE)
     assert len(files) > 10
     for file in files:
         assert (ROOT / file.removesuffix("NAME.py")).exists(), file
