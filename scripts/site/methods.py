@@ -6,6 +6,7 @@ import pathlib
 import re
 
 import jaxrestore as jr
+from jaxrestore.methods import SHARED_SETTINGS
 from jaxrestore.operators._base import NEEDS
 from jaxrestore.settings import COMMON, TASK_SETTINGS
 from scripts.site.reference import home
@@ -108,10 +109,11 @@ def _costs(name: str) -> str:
 
 def _settings(name: str) -> str:
     described = arguments(name)
+    shared: dict[str, str] = dict.fromkeys(SHARED_SETTINGS, "see `jaxrestore.Method.build`")
     rows = []
     for setting, default in jr.METHODS[name].defaults.items():
         shown = "" if callable(default) else f"`{default}`"
-        meaning = described.get(setting, "number of runs whose mean is the answer" if setting == "mean_of" else "")
+        meaning = described.get(setting) or shared.get(setting, "")
         rows.append((f"`{setting}`", shown, meaning))
     return table(("setting", "default", "meaning"), rows)
 
