@@ -122,6 +122,8 @@ class TaskDefinition:
     stored: Literal["colour", "grey", "array"] = "colour"  # how a measurement is kept on disk: as a picture, or .npy
     simple_answer: Callable[[Any, np.ndarray], np.ndarray | None] = simple_answers.unchanged  # (operator, y)
     drawn: str | None = None  # the option, an array, that the key draws unless it is given
+    damage: str | None = None  # how people call what it undoes in photographs; None where it is of use elsewhere
+    hint: str = ""  # the words on the command line that go with the damage, beside the task's name
 
     @property
     def options(self) -> dict[str, Any]:
@@ -156,10 +158,25 @@ _ROWS = (
         image_shape=geometry.enlarged_shape,
         multiple=geometry.factor,
         simple_answer=simple_answers.enlarged,
+        damage="too small",
+        hint="--option factor=4",
     ),
-    TaskDefinition("gaussian_deblur", "sharpen a picture blurred by a Gaussian", _gaussian_deblur, 0.01),
     TaskDefinition(
-        "motion_deblur", "sharpen a picture blurred by a moving camera", _motion_deblur, 0.01, drawn="kernel"
+        "gaussian_deblur",
+        "sharpen a picture blurred by a Gaussian",
+        _gaussian_deblur,
+        0.01,
+        damage="out of focus",
+        hint="--option std=2",
+    ),
+    TaskDefinition(
+        "motion_deblur",
+        "sharpen a picture blurred by a moving camera",
+        _motion_deblur,
+        0.01,
+        drawn="kernel",
+        damage="shaken",
+        hint="--kernel KERNEL",
     ),
     TaskDefinition(
         "inpainting_random",
@@ -168,6 +185,8 @@ _ROWS = (
         0.01,
         simple_answer=simple_answers.interpolated,
         drawn="mask",
+        damage="scratched or with holes",
+        hint="--mask MASK",
     ),
     TaskDefinition(
         "inpainting_box",
@@ -199,9 +218,15 @@ _ROWS = (
         _high_dynamic_range,
         0.05,
         simple_answer=simple_answers.darkened,
+        damage="burnt out",
     ),
     TaskDefinition(
-        "denoising", "remove Gaussian noise of known strength", lambda shape, key: operators.Denoising(shape), 0.2
+        "denoising",
+        "remove Gaussian noise of known strength",
+        lambda shape, key: operators.Denoising(shape),
+        0.2,
+        damage="noisy",
+        hint="--noise 0.1",
     ),
     TaskDefinition(
         "colorization",
@@ -211,6 +236,7 @@ _ROWS = (
         image_shape=geometry.coloured_shape,
         stored="grey",
         simple_answer=simple_answers.grey,
+        damage="grey",
     ),
     TaskDefinition(
         "jpeg",
@@ -218,6 +244,8 @@ _ROWS = (
         _jpeg,
         0.0,
         multiple=lambda options: 16 if options["subsampling"] else 8,
+        damage="blocky",
+        hint="--option quality=20",
     ),
 )
 TASKS: dict[str, TaskDefinition] = {row.name: row for row in _ROWS}

@@ -16,8 +16,8 @@ def tasks(_: str) -> str:
         options = ", ".join(
             f"`{option}`" if value is None else f"`{option}={value}`" for option, value in row.options.items()
         )
-        rows.append((f"`{name}`", row.description, options, f"{row.noise_std:g}"))
-    return table(("task", "what it does", "options", "usual noise"), rows)
+        rows.append((row.damage or "", f"`{name}`", row.description, options, f"{row.noise_std:g}"))
+    return table(("damage", "task", "what it does", "options", "usual noise"), rows)
 
 
 def converters(_: str) -> str:
