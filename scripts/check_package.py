@@ -36,10 +36,8 @@ def tracked() -> list[str]:
 def belongs(name: str) -> bool:
     """Whether a file of the repository belongs into the wheel."""
     packaged = name.startswith(tuple(f"{package}/" for package in PACKAGES))
-    return (
-        name in MODULES
-        or (packaged
-        and (name.endswith(".py") or any(fnmatch.fnmatch(name, pattern) for pattern in DATA)))
+    return name in MODULES or (
+        packaged and (name.endswith(".py") or any(fnmatch.fnmatch(name, pattern) for pattern in DATA))
     )
 
 
