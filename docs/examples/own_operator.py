@@ -39,7 +39,8 @@ film = jr.operators.Nonlinear(lambda x, gain: jnp.tanh(gain * x), shape, 2.0)
 
 # %%
 # Which methods can use them follows from what they need. None of them knows these operators by name.
-for name, operator in {"sensor": sensor, "lens": lens, "film": film}.items():
+operators = {"sensor": sensor, "lens": lens, "film": film}
+for name, operator in operators.items():
     print(f"{name}: {', '.join(methods.able(operator))}")
 print("ddrm", jr.METHODS["ddrm"].refusal(lens))
 
@@ -49,7 +50,7 @@ print("ddrm", jr.METHODS["ddrm"].refusal(lens))
 prior = jr.load_prior("photo")
 key_noise, key = jax.random.split(jax.random.key(0))
 strips = []
-for operator in (sensor, lens, film):
+for seen_by, operator in operators.items():
     degradation = jr.Degradation(operator, jr.GaussianNoise(0.02))
     y = degradation.measure(key_noise, photo)
     samplers = {"pspgd": jr.pspgd(evaluations=max(STEPS // 2, 4)), "mmps": jr.mmps(num_steps=STEPS)}
@@ -58,9 +59,9 @@ for operator in (sensor, lens, film):
     images = [np.broadcast_to(y, shape)]
     for name, sampler in samplers.items():
         images.append(np.asarray(jax.jit(sampler.sample)(key, prior, degradation, y).image))
-        print(f"{name}: {jr.metrics.psnr(np.clip(images[-1], -1, 1), photo):.1f} dB")
-    images += [photo] * (5 - len(images))
-    strips.append(np.concatenate(images, axis=1))
+        print(f"{seen_by}, {name}: {jr.metrics.psnr(np.clip(images[-1], -1, 1), photo):.1f} dB")
+    blank = [np.ones(shape, np.float32)] * (4 - len(images))  # where ddnm cannot
+    strips.append(np.concatenate([*images, *blank, photo], axis=1))
 jr.images.save("own_operator.jpg", np.concatenate(strips))
 
 # %%

@@ -34,6 +34,8 @@ for trial in trials:
     print(f"rate {rate:.1f}, momentum {momentum:.1f}: {trial.scores.psnr:.2f} dB, LPIPS {trial.scores.lpips:.3f}")
 
 # %%
+# A best value at the end of its range says that the range was too short: go on beyond it.
+#
 # On the command line, with a file of settings that `restore` and `evaluate` take:
 #
 # ```sh

@@ -42,7 +42,7 @@ def missing_task(context: click.Context) -> MissingTask:
     return MissingTask(
         f"--task is missing: it says what was done to the picture, which is undone\n"
         f"  {'; '.join(f'{damage}: {words}' for damage, words in fitting.items())}\n"
-        f"  e.g.  {context.command_path} {typed(context)} --task {first}"
+        f"  e.g.  jaxrestore {context.info_name} {typed(context)} --task {first}"
     )
 
 
@@ -58,7 +58,7 @@ def _prior(context: click.Context) -> str:
 
 def _after_restore(context: click.Context) -> str:
     if context.params["samples"] == 1:
-        return f"{context.command_path} {typed(context)} --samples 4 --save-std --force    (how sure is it?)"
+        return f"jaxrestore {context.info_name} {typed(context)} --samples 4 --save-std --force    (how sure is it?)"
     return "jaxrestore info    (other methods and their settings)"
 
 
@@ -68,7 +68,7 @@ def _after_degrade(context: click.Context) -> str:
 
 
 def _after_evaluate(context: click.Context) -> str:
-    words = f"{context.command_path} {typed(context)}"
+    words = f"jaxrestore {context.info_name} {typed(context)}"
     if context.params["report"] is None:
         return f"{words} --report page.html    (to look at all pictures)"
     return f"open {shlex.quote(str(context.params['report']))} in a browser"
