@@ -13,8 +13,18 @@ class StepBar(NamedTuple):
 
 
 @contextlib.contextmanager
-def step_bar(total: int, *, enabled: bool) -> Iterator[StepBar]:
-    """A bar of `total` steps, or one that is not shown."""
+def step_bar(total: int, *, enabled: bool, of_batch: int, pictures: int) -> Iterator[StepBar]:
+    """A bar of `total` steps, or one that is not shown.
+
+    It is advanced by 0 when the first program is compiled and runs: so the first piece that is done has a rate already,
+    and the time that is left can be told.
+
+    Args:
+      total: Steps in all.
+      enabled: Whether the bar is shown.
+      of_batch: Steps of each batch, of which the bar counts the batches.
+      pictures: Number of pictures.
+    """
     if not enabled:
         yield StepBar(lambda steps: None, lambda steps: None)
         return
@@ -30,7 +40,13 @@ def step_bar(total: int, *, enabled: bool) -> Iterator[StepBar]:
     class Rate(TextColumn):
         def render(self, task):
             speed = task.finished_speed or task.speed
-            self.text_format = f"{speed:.2f} steps/s" if speed else "compiling"
+            begun = "first steps" if task.fields["begun"] else "compiling"
+            self.text_format = f"{speed:.2f} steps/s" if speed else begun
+            return super().render(task)
+
+    class Where(TextColumn):
+        def render(self, task):
+            self.text_format = where(int(task.completed), int(task.total or total), of_batch, pictures)
             return super().render(task)
 
     columns = (
@@ -41,12 +57,21 @@ def step_bar(total: int, *, enabled: bool) -> Iterator[StepBar]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(TextColumn("restoring"), *columns, speed_estimate_period=120) as bar:
-        task = bar.add_task("", total=total)
-        yield StepBar(
-            lambda steps: bar.advance(task, steps),
-            lambda steps: bar.update(task, total=bar.tasks[task].completed + steps),
-        )
+    with Progress(Where(""), *columns, speed_estimate_period=120) as bar:
+        task = bar.add_task("", total=total, begun=False)
+
+        def advance(steps: int) -> None:
+            bar.update(task, begun=True)
+            bar.advance(task, steps)
+
+        yield StepBar(advance, lambda steps: bar.update(task, total=bar.tasks[task].completed + steps))
+
+
+def where(done: int, total: int, of_batch: int, pictures: int) -> str:
+    """What is running: how many pictures, and which batch of them."""
+    batches = max(1, -(-total // of_batch))
+    what = "restoring" if pictures == 1 else f"restoring {pictures} pictures"
+    return f"{what}, batch {min(done // of_batch + 1, batches)} of {batches}" if batches > 1 else what
 
 
 @contextlib.contextmanager

@@ -120,7 +120,9 @@ def restore_batches(
     size, unit = run.size, 1 if mesh is None else mesh.size
     foreseen = batch_size is not None or size == unit  # whether it is known already what fits
     start, left_out = 0, set[int]()
-    with step_bar(sampler.num_steps * math.ceil(len(run.jobs) / size), enabled=progress) as bar:
+    num_steps = sampler.num_steps
+    total = num_steps * math.ceil(len(run.jobs) / size)
+    with step_bar(total, enabled=progress, of_batch=num_steps, pictures=len(ys)) as bar:
         while True:
             stopping.check()
             job, end = _next(run.jobs, start, size, left_out, wanted)
@@ -131,7 +133,7 @@ def restore_batches(
             except (MemoryError, jax.errors.JaxRuntimeError) as error:
                 size = memory.smaller(size, error, unit)
                 foreseen = size == unit or not isinstance(error, memory.TooLarge)
-                bar.expect(sampler.num_steps * math.ceil((len(run.jobs) - start) / size))
+                bar.expect(num_steps * math.ceil((len(run.jobs) - start) / size))
                 continue
             foreseen, start = True, end
             yield Batch(job[:, 0], job[:, 1], job[:, 1] == num_samples - 1, x, residual, diverged)

@@ -164,6 +164,8 @@ class TaskDefinition:
     drawn: str | None = None  # the option, an array, that the key draws unless it is given
     noise: Callable[[Any, float], Noise] = _gaussian_noise  # (operator, its strength) -> noise
     drawn_by: tuple[str, ...] = ()  # options that say how it is drawn, and nothing else
+    damage: str | None = None  # how people call what it undoes in photographs; None where it is of use elsewhere
+    hint: str = ""  # the words on the command line that go with the damage, beside the task's name
 
     @property
     def options(self) -> dict[str, Any]:
@@ -203,8 +205,17 @@ _ROWS = (
         image_shape=geometry.enlarged_shape,
         multiple=geometry.factor,
         simple_answer=simple_answers.enlarged,
+        damage="too small",
+        hint="--option factor=4",
     ),
-    TaskDefinition("gaussian_deblur", "sharpen a picture blurred by a Gaussian", _gaussian_deblur, 0.01),
+    TaskDefinition(
+        "gaussian_deblur",
+        "sharpen a picture blurred by a Gaussian",
+        _gaussian_deblur,
+        0.01,
+        damage="out of focus",
+        hint="--option std=2",
+    ),
     TaskDefinition(
         "motion_deblur",
         "sharpen a picture blurred by a moving camera",
@@ -212,6 +223,8 @@ _ROWS = (
         0.01,
         drawn="kernel",
         drawn_by=("kernel_size", "intensity"),
+        damage="shaken",
+        hint="--kernel KERNEL",
     ),
     TaskDefinition(
         "inpainting_random",
@@ -221,6 +234,8 @@ _ROWS = (
         simple_answer=simple_answers.interpolated,
         drawn="mask",
         drawn_by=("rate",),
+        damage="scratched or with holes",
+        hint="--mask MASK",
     ),
     TaskDefinition(
         "inpainting_box",
@@ -255,9 +270,15 @@ _ROWS = (
         _high_dynamic_range,
         0.05,
         simple_answer=simple_answers.darkened,
+        damage="burnt out",
     ),
     TaskDefinition(
-        "denoising", "remove Gaussian noise of known strength", lambda shape, key: operators.Denoising(shape), 0.2
+        "denoising",
+        "remove Gaussian noise of known strength",
+        lambda shape, key: operators.Denoising(shape),
+        0.2,
+        damage="noisy",
+        hint="--noise 0.1",
     ),
     TaskDefinition(
         "colorization",
@@ -267,6 +288,7 @@ _ROWS = (
         image_shape=geometry.coloured_shape,
         stored="grey",
         simple_answer=simple_answers.grey,
+        damage="grey",
     ),
     TaskDefinition(
         "jpeg",
@@ -274,6 +296,8 @@ _ROWS = (
         _jpeg,
         0.0,
         multiple=lambda options: 16 if options["subsampling"] else 8,
+        damage="blocky",
+        hint="--option quality=20",
         noise=_jpeg_noise,
     ),
     TaskDefinition(
@@ -281,6 +305,7 @@ _ROWS = (
         "colour what a sensor records behind a Bayer filter",
         _demosaicing,
         0.01,
+        image_shape=geometry.coloured_shape,
         stored="grey",
         simple_answer=simple_answers.grey,
     ),

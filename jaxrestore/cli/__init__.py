@@ -10,7 +10,19 @@ import jaxrestore
 from jaxrestore import console
 from jaxrestore.storage.cache import cache_folder
 
-_COMMANDS = ("demo", "restore", "degrade", "evaluate", "analyze", "tune", "calibrate", "train", "convert", "info")
+_COMMANDS = (
+    "demo",
+    "restore",
+    "degrade",
+    "evaluate",
+    "compare",
+    "analyze",
+    "tune",
+    "calibrate",
+    "train",
+    "convert",
+    "info",
+)
 
 
 class _LazyGroup(click.Group):
@@ -22,7 +34,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        return importlib.import_module(f"jaxrestore.cli.{cmd_name}").command
+        command = importlib.import_module(f"jaxrestore.cli.{cmd_name}").command
+        return importlib.import_module("jaxrestore.cli._next").telling_what_is_next(cmd_name, command)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

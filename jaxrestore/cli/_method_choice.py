@@ -20,11 +20,10 @@ from jaxrestore.settings import SETTINGS
 from jaxrestore.tasks import Task
 
 
-@dataclasses.dataclass(frozen=True)
-class MethodChoice:
-    """What the options of `method_options` say."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """What goes with any method."""
 
-    method_name: str
     prior: str
     label: int | None  # class of the pictures, for a prior that knows classes
     self_ensemble: int  # copies of the picture that the prior is asked for
@@ -34,11 +33,6 @@ class MethodChoice:
     batch_size: int | None
     quiet: bool
 
-    @property
-    def method(self) -> Method:
-        """The method's row."""
-        return METHODS[self.method_name]
-
     def load_prior(self, **options: Any) -> tuple[Prior, int]:
         """The prior, asked for mirror images too if so wished, and the channels of the pictures that it knows.
 
@@ -47,6 +41,22 @@ class MethodChoice:
         loaded = _prior.load(self.prior, self.label, **options)
         prior = SelfEnsemble(loaded, self.self_ensemble) if self.self_ensemble != 1 else loaded
         return prior, loaded.config.in_channels
+
+    def for_report(self) -> dict[str, Any]:
+        """Prior and number of samples for result files."""
+        return {"prior": self.prior, "label": self.label, "self_ensemble": self.self_ensemble, "samples": self.samples}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MethodChoice(_Choice):
+    """What the options of `method_options` say."""
+
+    method_name: str
+
+    @property
+    def method(self) -> Method:
+        """The method's row."""
+        return METHODS[self.method_name]
 
     def settings_for(self, task: Task, *, searched: Iterable[str] = ()) -> dict[str, Any]:
         """Settings of the method for a task: those of a set or a tuned file, with some values replaced.
@@ -112,8 +122,7 @@ class MethodChoice:
 
     def for_report(self) -> dict[str, Any]:
         """Method, prior and number of samples for result files."""
-        names = {"method": self.method_name, "prior": self.prior, "label": self.label}
-        return {**names, "self_ensemble": self.self_ensemble, "samples": self.samples}
+        return {"method": self.method_name, **super().for_report()}
 
     def settings_for_report(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """All settings, given or not, and the network evaluations that they cost for one picture.
@@ -138,6 +147,33 @@ class MethodChoice:
         return f"{remedy}, e.g. --set {remedy.split()[-1]}=..."
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MethodChoices(_Choice):
+    """What the options of `methods_options` say."""
+
+    method_names: tuple[str, ...]
+
+    def each(self) -> list[MethodChoice]:
+        """The choice of each method, with the settings that are changed for all and for it alone.
+
+        Raises:
+          click.UsageError: If a setting is changed of a method that is not among them.
+        """
+        common = {field.name: getattr(self, field.name) for field in dataclasses.fields(_Choice)}
+        overrides: dict[str, list[str]] = {name: [] for name in self.method_names}
+        for pair in self.overrides:
+            setting, equals, value = pair.partition("=")
+            method, dot, setting = setting.rpartition(".")
+            if dot and method not in overrides:
+                raise click.UsageError(f"--set {pair}: {method} is none of {', '.join(overrides)}")
+            for name in [method] if dot else overrides:
+                overrides[name].append(f"{setting}{equals}{value}")
+        return [
+            MethodChoice(**{**common, "method_name": name, "overrides": tuple(changed)})
+            for name, changed in overrides.items()
+        ]
+
+
 def default_set(prior: str) -> str:
     """The set of settings that goes with a prior: what was tuned for it, or what suits any network."""
     return "photo" if prior in bundled_priors() else "recommended"
@@ -153,6 +189,13 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(list(METHODS)),
             help="Restoration method; `jaxrestore info` lists their settings.",
         ),
+        *_common_options(),
+    )
+    return decorated(options, gathered_into(command, "method_choice", MethodChoice))
+
+
+def _common_options():
+    return (
         prior_option,
         label_option,
         click.option(
@@ -192,4 +235,25 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         quiet_option,
     )
-    return decorated(options, gathered_into(command, "method_choice", MethodChoice))
+
+
+def methods_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--methods, --prior and what goes with them, as one argument `method_choices: MethodChoices`."""
+    names = click.option(
+        "--methods",
+        "method_names",
+        default="spgd,dpps,dps",
+        metavar="NAME,...",
+        callback=lambda context, option, names: _method_names(names),
+        help="Methods to compare; `jaxrestore info` lists them and their settings. --set METHOD.NAME=VALUE changes a "
+        "setting of one of them.",
+    )
+    return decorated((names, *_common_options()), gathered_into(command, "method_choices", MethodChoices))
+
+
+def _method_names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in METHODS:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(METHODS)}")
+    return names

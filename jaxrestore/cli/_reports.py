@@ -4,7 +4,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jaxrestore.evaluation import Scores
+from jaxrestore.evaluation import Perceptual, Scores
+
+
+def score_titles(lpips: Perceptual) -> dict[str, str]:
+    """Fields of `Scores`, and what they are called in tables."""
+    return {"psnr": "PSNR", "ssim": "SSIM", "lpips": lpips.title}
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -16,11 +21,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*map(_cell, row))
+        table.add_row(*map(cell, row))
     Console().print(table)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as tables show it."""
     if not isinstance(value, float):
         return str(value)
     return "failed" if math.isnan(value) else f"{value:.3f}"

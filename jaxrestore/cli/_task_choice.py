@@ -1,6 +1,7 @@
 """What was done to the picture: the options of a task."""
 
 import dataclasses
+import functools
 import pathlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxrestore import images
 from jaxrestore.cli import _drawn
+from jaxrestore.cli._next import missing_task
 from jaxrestore.cli._options import PATH, decorated, gathered_into, seed_option
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._values import annotations, parse_values
@@ -125,9 +127,8 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--task",
             "task_name",
-            required=True,
             type=click.Choice(list(TASKS)),
-            help="What was done to the picture; `jaxrestore info` describes the tasks.",
+            help="What was done to the picture; `jaxrestore info` describes the tasks.  [required]",
         ),
         click.option(
             "--noise",
@@ -157,4 +158,12 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         seed_option,
     )
-    return decorated(options, gathered_into(command, "task_choice", TaskChoice))
+    gathered = gathered_into(command, "task_choice", TaskChoice)
+
+    @functools.wraps(gathered)  # with the options that click has noted on it
+    def with_task(**kwargs: Any) -> Any:
+        if kwargs["task_name"] is None:
+            raise missing_task(click.get_current_context())
+        return gathered(**kwargs)
+
+    return decorated(options, with_task)

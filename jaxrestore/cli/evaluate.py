@@ -13,12 +13,12 @@ import jax
 import numpy as np
 
 from jaxrestore import evaluation, images, parallel
-from jaxrestore.cli import _files, _prior, _targets
+from jaxrestore.cli import _comparison, _files, _prior, _targets
 from jaxrestore.cli._failures import Failures
 from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._metric_choice import MetricChoice, metric_options
 from jaxrestore.cli._options import PATH, force_option, strict_option
-from jaxrestore.cli._reports import json_scores, print_table
+from jaxrestore.cli._reports import json_scores, print_table, score_titles
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.evaluation import Scores
@@ -44,6 +44,7 @@ class Row(NamedTuple):
 @click.argument("folder", type=PATH)
 @click.option("-o", "--out", type=PATH, help="JSON file for all scores, settings and costs.")
 @click.option("--save", type=PATH, help="Folder for the restored pictures.")
+@click.option("--report", type=PATH, help="HTML file that shows all pictures, before and after, with their scores.")
 @task_options
 @method_options
 @metric_options
@@ -53,6 +54,7 @@ def command(
     folder: pathlib.Path,
     out: pathlib.Path | None,
     save: pathlib.Path | None,
+    report: pathlib.Path | None,
     task_choice: TaskChoice,
     method_choice: MethodChoice,
     metric_choice: MetricChoice,
@@ -67,6 +69,8 @@ def command(
     paths = images.find(folder)
     targets = [] if save is None else _targets.outputs(paths, folder, save, ".png")
     _targets.check([*targets, *([out] if out else [])], force)
+    if report is not None:
+        _comparison.check_target(report, force)
     options = task_choice.read_options()
     lpips = metric_choice.load()
     prior, channels = method_choice.load_prior()
@@ -89,6 +93,7 @@ def command(
         _targets.check_room(save, ((targets[i], p.pixels.shape, p.depth) for i, p in pictures.items()))
 
     rows_by_index: dict[int, Row] = {}
+    scenes: dict[int, _comparison.Scene] = {}  # of the page, if there is one
     shapes: list[dict[str, Any]] = []
     for members, task, settings, sampler in plans:
         truths = [pictures[i].pixels for i in members]
@@ -114,6 +119,16 @@ def command(
                 # Scores are what was computed for: a disk that is full does not keep the others from being made.
                 with contextlib.suppress(NoRoomError), failures.of(paths[i]):
                     _ = images.write(targets[i], result.restored[j], like=pictures[i], overwrite=force)
+            if report is not None:
+                made = _comparison.restoration(
+                    method_choice.method_name,
+                    result.restored[j],
+                    result.scores[j],
+                    {"seconds": f"{rows_by_index[i].seconds:.1f}"},
+                    method_choice.settings_for_report(settings)["settings"],
+                    lpips,
+                )
+                scenes[i] = _comparison.scene(paths[i].name, task, truths[j], result.measurements[j], [made], lpips)
         restored = [paths[i] for i in members if not rows_by_index[i].failed]
         shapes.append({"shape": truths[0].shape, **method_choice.settings_for_report(settings)})
         failures.note_divergences(result.divergences, [paths[i] for i in members], restored)
@@ -121,10 +136,14 @@ def command(
     rows = [row for _, row in sorted(rows_by_index.items())]
     means = _means(rows)
     _print(f"{task_choice.task_name}, {method_choice.method_name}", rows, means, lpips)
+    choices = {**task_choice.for_report(options), **method_choice.for_report(), "lpips_variant": lpips.variant}
+    if report is not None:
+        title = f"{folder.name}: {task_choice.task_name}, {method_choice.method_name}"
+        _comparison.write_page(report, title, choices, [scene for _, scene in sorted(scenes.items())])
+        click.echo(str(report))
     if out is not None:
-        choices = {**task_choice.for_report(options), **method_choice.for_report(), "lpips_variant": lpips.variant}
-        report = {**choices, "environment": evaluation.environment(), "shapes": shapes, "failures": failures.by_name}
-        _write(out, report, rows, means)
+        content = {**choices, "environment": evaluation.environment(), "shapes": shapes, "failures": failures.by_name}
+        _write(out, content, rows, means)
         click.echo(str(out))
     failures.raise_any()
 
@@ -147,7 +166,7 @@ def _means(rows: Sequence[Row]) -> dict[str, Scores]:
 
 
 def _print(title: str, rows: Sequence[Row], means: dict[str, Scores], lpips: evaluation.Perceptual) -> None:
-    titles = {"psnr": "PSNR", "ssim": "SSIM", "lpips": lpips.title}
+    titles = score_titles(lpips)
     columns = [f"{metric} {kind}" for metric in titles.values() for kind in means]
 
     def cells(scores: dict[str, Scores]) -> list[float]:

@@ -20,6 +20,7 @@ from jaxrestore.samplers.dpps import best_of as best_of
 from jaxrestore.samplers.dpps import dpps as dpps
 from jaxrestore.samplers.dps import dps as dps
 from jaxrestore.samplers.dps import residual_norm as residual_norm
+from jaxrestore.samplers.likelihood import LikelihoodGradient as LikelihoodGradient
 from jaxrestore.samplers.mean import mean_of as mean_of
 from jaxrestore.samplers.mmps import mmps as mmps
 from jaxrestore.samplers.mmps import moment_matching as moment_matching

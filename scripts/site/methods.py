@@ -1,0 +1,135 @@
+"""What the pages of the methods leave to the code: needs, costs, settings, and what was measured."""
+
+import inspect
+import json
+import pathlib
+import re
+
+import jaxrestore as jr
+from jaxrestore.methods import SHARED_SETTINGS
+from jaxrestore.operators._base import NEEDS
+from jaxrestore.settings import COMMON, TASK_SETTINGS
+from scripts.site.reference import home
+from scripts.site.results import QUALITY, best_scores, task_title
+from scripts.site.tables import listed, table
+
+DOCS = pathlib.Path(__file__).parent.parent.parent / "docs"
+
+
+def pages() -> dict[str, str | None]:
+    """An overview, and the hand-written page of each method."""
+    return {"methods/index.md": _overview(), **{f"methods/{name}.md": None for name in jr.METHODS}}
+
+
+def summary(name: str) -> str:
+    """First line of a method's docstring."""
+    return (inspect.getdoc(jr.METHODS[name].factory) or "").splitlines()[0].rstrip(".")
+
+
+def arguments(name: str) -> dict[str, str]:
+    """What a method's docstring says of each of its settings."""
+    text = inspect.getdoc(jr.METHODS[name].factory) or ""
+    section = re.search(r"^Args:\n(.*?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
+    entries = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section[1] if section else "", re.MULTILINE)
+    return {argument: " ".join(description.split()) for argument, description in entries}
+
+
+def _overview() -> str:
+    rows = []
+    for name, row in jr.METHODS.items():
+        cost = row.evaluations(row.complete(COMMON["photo"].get(name, {})))
+        rows.append((f"[`{name}`]({name}.md)", summary(name), f"any {NEEDS[row.needs]}", cost.forward, cost.gradients))
+    head = ("method", "what it does", "operators", "forward passes", "gradients")
+    return f"""# Methods
+
+All methods are pure functions of a key, a prior, a degradation and a measurement; which of them can do a task
+follows from its operator. The costs are those of the settings for the bundled prior, for one picture: a gradient
+through the network costs about as much as a forward pass again.
+
+{table(head, rows)}
+
+## Which one
+
+- **Blur or a reduced picture, and a known noise**: `diffpir` and `pigdm` were ahead or level with the bundled prior;
+  `diffpir`, `ddnm` and `ddrm` need no gradients and cost a fraction.
+- **Missing pixels**: the means of a few samples of `spgd`, `dpps` or `dps`; `repaint` where what is known must stay
+  exactly as it is.
+- **Operators that are not linear** (over-exposure, JPEG, a function of yours): `spgd`, `pspgd`, `mmps` and `daps`.
+- **Samples whose spread means something**: `dpps` and `mmps` come nearest to exact posteriors, none of them everywhere;
+  see [Do samplers sample?](../results/posterior.md).
+
+The [results](../results/index.md) have the numbers.
+"""
+
+
+def facts(name: str) -> str:
+    """Sections of a method's page: what it needs and costs, its settings, what was measured."""
+    row = jr.METHODS[name]
+    photo = COMMON["photo"].get(name, {})
+    lines = [
+        "## Needs and costs",
+        "",
+        f"- It takes any {NEEDS[row.needs]}.",
+        f"- `{row.weight}` says how much the measurement counts."
+        if row.weight
+        else "- The noise alone says how much the measurement counts.",
+        f"- If it diverges: {row.remedy}." if row.remedy else "- It does not diverge by its settings.",
+        "",
+        _costs(name),
+        "",
+        "## Settings",
+        "",
+        _settings(name),
+    ]
+    differing = {task: methods[name] for task, methods in TASK_SETTINGS["photo"].items() if name in methods}
+    if photo or differing:
+        lines += ["", f"With the bundled prior: {listed(photo) or 'the defaults'}."]
+    if differing:
+        lines += [
+            "",
+            table(
+                ("task", "with the bundled prior, for it alone"), [(f"`{t}`", listed(s)) for t, s in differing.items()]
+            ),
+        ]
+    if measured := _measured(name):
+        lines += ["", "## Measured", "", measured]
+    return "\n".join(
+        [*lines, "", f"Reference: [`jaxrestore.{name}`](../reference/jaxrestore.md#{home('jaxrestore', name)})."]
+    )
+
+
+def _costs(name: str) -> str:
+    row = jr.METHODS[name]
+    rows = []
+    for title, settings in (("defaults", {}), ("for the bundled prior", COMMON["photo"].get(name, {}))):
+        cost = row.evaluations(settings)
+        rows.append((title, cost.forward, cost.gradients))
+    return table(("settings", "forward passes", "gradients through the network"), rows)
+
+
+def _settings(name: str) -> str:
+    described = arguments(name)
+    shared: dict[str, str] = dict.fromkeys(SHARED_SETTINGS, "see `jaxrestore.Method.build`")
+    rows = []
+    for setting, default in jr.METHODS[name].defaults.items():
+        shown = "" if callable(default) else f"`{default}`"
+        meaning = described.get(setting) or shared.get(setting, "")
+        rows.append((f"`{setting}`", shown, meaning))
+    return table(("setting", "default", "meaning"), rows)
+
+
+def _measured(name: str) -> str:
+    report = json.loads(QUALITY.read_text())
+    best, rows = best_scores(report["cells"]), []
+    for label, cell in report["cells"].items():
+        task, method = label.split("/")
+        if method == name:
+            psnr, lpips = cell["mean"]["psnr"], cell["mean"]["lpips"]
+            rows.append(
+                (task_title(task), f"{psnr:.1f}", f"{best[task][0]:.1f}", f"{lpips:.2f}", f"{best[task][1]:.2f}")
+            )
+    if not rows:
+        return ""
+    size, count = report["cells"][next(iter(report["cells"]))]["shape"][1::-1]
+    about = f"Means over {count} photographs of {size}x{size}, with the prior that was bundled then (`{QUALITY.name}`)."
+    return f"{about}\n\n{table(('task', 'PSNR', 'best of all methods', 'LPIPS', 'best of all'), rows)}"

@@ -1,0 +1,146 @@
+"""Pages of tables and plots, from the result files of the benchmarks."""
+
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jaxrestore as jr
+from benchmarks import _posterior_tables, render
+from benchmarks.__main__ import benchmarks
+from scripts.site.tables import table
+
+RESULTS = pathlib.Path(render.__file__).parent / "results"
+QUALITY = RESULTS / "quality-128-cpu.json"
+Cells = Mapping[str, Mapping[str, Any]]
+
+
+def task_title(task: str) -> str:
+    """A task's name for people."""
+    return task.replace("_", " ")
+
+
+def best_scores(cells: Cells) -> dict[str, tuple[float, float]]:
+    """Highest PSNR and lowest LPIPS of each task."""
+    scores: dict[str, list[tuple[float, float]]] = {}
+    for label, cell in cells.items():
+        scores.setdefault(label.split("/")[0], []).append((cell["mean"]["psnr"], cell["mean"]["lpips"]))
+    return {task: (max(p for p, _ in pairs), min(q for _, q in pairs)) for task, pairs in scores.items()}
+
+
+def by_task(cells: Cells) -> str:
+    """Methods by tasks: PSNR and LPIPS, the best of each task in bold."""
+    tasks = [task for task in jr.TASKS if any(label.startswith(f"{task}/") for label in cells)]
+    methods = list(dict.fromkeys(label.split("/")[1] for label in cells))
+    best = best_scores(cells)
+    simple = ["simple answer"]
+    for task in tasks:
+        scores = next(cell["simple"] for label, cell in cells.items() if label.startswith(f"{task}/"))
+        simple.append(f"{scores['psnr']:.1f}, {scores['lpips']:.2f}" if scores else "")
+    rows = [simple]
+    for method in methods:
+        row = [f"`{method}`"]
+        for task in tasks:
+            cell = cells.get(f"{task}/{method}")
+            shown = "" if cell is None else ", ".join(_bold(cell["mean"], best[task]))
+            row.append(shown)
+        rows.append(row)
+    return table(("PSNR, LPIPS", *map(task_title, tasks)), rows)
+
+
+def _bold(scores: Mapping[str, float], best: tuple[float, float]) -> tuple[str, str]:
+    psnr, lpips = f"{scores['psnr']:.1f}", f"{scores['lpips']:.2f}"
+    psnr = f"**{psnr}**" if psnr == f"{best[0]:.1f}" else psnr
+    return psnr, f"**{lpips}**" if lpips == f"{best[1]:.2f}" else lpips
+
+
+def _quality(cells: Cells) -> str:
+    return f"""Lower LPIPS is better; the place is empty where a method needs what the operator does not have, or
+was not measured. The simple answer is what one would try first: bicubic enlargement, the blurred
+picture, interpolation of the known pixels.
+
+{by_task(cells)}
+
+## All numbers
+
+{render.quality_table(cells)}"""
+
+
+def _posterior(cells: Cells) -> str:
+    return f"""Every method is asked for samples of posteriors that are known exactly: Gaussian mixtures under
+random linear measurements, the problems of MCGDiff (arXiv 2308.07983), and signals with edges. Distances
+are sliced Wasserstein distances to exact samples; a spread of 1 is right, below it a method is too sure of
+itself. Exact samples go through the same code, and have a distance too, for they are finitely many.
+
+{_posterior_tables.table(cells)}"""
+
+
+def _suite(cells: Cells) -> str:
+    return f"""A turn is one step inside a sampler's loop, or one pass. The share of a matrix product's rate says
+how much of the device is used.
+
+{render.suite_table(cells)}"""
+
+
+def _torch(cells: Cells) -> str:
+    return f"""The same weights in both, in turns in one process; above 1 this library is faster.
+
+{render.torch_table(cells)}"""
+
+
+# Beginning of a file's name -> title, and what makes a page of its cells. The longest beginning counts.
+_PAGES: dict[str, tuple[str, Callable[[Cells], str]]] = {
+    "quality": ("Every method on every task", _quality),
+    "posterior": ("Do samplers sample?", _posterior),
+    "suite": ("Speed", _suite),
+    "against_torch": ("Speed against PyTorch", _torch),
+}
+
+
+def _titled() -> list[tuple[pathlib.Path, str, str, Callable[[Cells], str]]]:
+    """Result files that have a page: the file, the page's name and title, and its maker."""
+    found = []
+    for beginning, (title, maker) in _PAGES.items():
+        for file in sorted(RESULTS.glob(f"{beginning}*.json")):
+            name, device = file.stem.rsplit("-", 1)
+            which = [
+                part for part in (name.removeprefix(beginning).strip("-"), "" if device == "cpu" else device) if part
+            ]
+            address = "-".join([beginning, *which])
+            which = [f"{part}x{part}" if part.isdigit() else part for part in which]  # the side of the pictures
+            found.append((file, f"results/{address}.md", f"{title} ({', '.join(which)})" if which else title, maker))
+    return found
+
+
+def pages() -> dict[str, str]:
+    """An overview, and a page for each result file that has a table, with its plot."""
+    made = {"results/index.md": ""}
+    links = []
+    for file, name, title, maker in _titled():
+        report = json.loads(file.read_text())
+        versions = ", ".join(f"{package} {version}" for package, version in report["environment"]["versions"].items())
+        about = f"`{file.name}`: {report['environment']['device']}; {versions}; revision {report['revision']}"
+        plot = file.with_suffix(".png")
+        picture = f"![{title}]({plot.name})\n\n" if plot.exists() else ""
+        made[name] = f"# {title}\n\n{picture}{maker(report['cells'])}\n\n*{about}; {report['date'][:10]}.*\n"
+        links.append(f"- [{title}]({name.removeprefix('results/')}): `{file.name}`")
+    rows = [(f"`{b.command}`", b.question.rstrip(".")) for b in benchmarks()]
+    made["results/index.md"] = f"""# Results
+
+Everything here is made from the files in `benchmarks/results/` when the site is built; each names the machine, the
+versions and the revision that it was measured with. Machines are noisy: things that are compared run in turns in
+one process.
+
+{chr(10).join(links)}
+
+## The benchmarks
+
+{table(("command", "what it answers"), rows)}
+"""
+    return made
+
+
+def pictures() -> dict[str, pathlib.Path]:
+    """The plots beside result files, by their place in the site."""
+    plots = [file.with_suffix(".png") for file, *_ in _titled()]
+    return {f"results/{plot.name}": plot for plot in plots if plot.exists()}
