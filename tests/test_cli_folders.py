@@ -45,7 +45,7 @@ def fill_arrays(folder):
     return {
         "nan.npy": "has values that are not finite",
         "huge.npy": "has values that are not finite",
-        "flat.npy": "of shape (16, 16), expected numbers (height, width, channels)",
+        "flat.npy": "of shape (16, 16), expected numbers",
         "nothing.npy": "cannot be read as an array",
     }
 
