@@ -97,6 +97,7 @@ NEXT: Mapping[str, Callable[[click.Context], str]] = {
     "compare": _after_compare,
     "analyze": _after_analyze,
     "tune": _after_tune,
+    "calibrate": _after_tune,  # its file, too, is one of settings
     "train": _prior,
     "convert": _prior,
     "convert bkse": lambda context: (
