@@ -33,7 +33,7 @@ class StreamOptions(TypedDict, total=False):
 
 
 class Divergence(NamedTuple):
-    """A posterior sample whose state stopped being finite."""
+    """A posterior sample whose state stopped being finite, or exploded: see `Batch.diverged`."""
 
     image: int
     sample: int
@@ -41,17 +41,17 @@ class Divergence(NamedTuple):
 
 
 class DivergenceError(FloatingPointError):
-    """Some samples' states stopped being finite. All others were finished first."""
+    """Some samples diverged: values that are not finite, or no picture's. All others were finished first."""
 
     def __init__(self, divergences: Sequence[Divergence], num_samples: int, result: Any = None) -> None:
         self.divergences = tuple(divergences)
         self.image, self.sample, self.step = self.divergences[0]  # the first of them
         self.result = result  # what would have been returned, NaN where every sample of an image diverged
-        named = "; ".join(f"image {i} (posterior sample {s}) diverged at step {t}" for i, s, t in self.divergences[:5])
+        named = "; ".join(f"image {i} (posterior sample {s}) at step {t}" for i, s, t in self.divergences[:5])
         others = f"; and {len(self.divergences) - 5} more" if len(self.divergences) > 5 else ""
         super().__init__(
-            f"{len(self.divergences)} of {num_samples} samples are no longer finite: {named}{others}. Lower the step "
-            "size (`jaxrestore.METHODS[...].remedy` names the setting); check also that y is on the [-1, 1] scale and "
+            f"{len(self.divergences)} of {num_samples} samples diverged: {named}{others}. Lower the step size "
+            "(`jaxrestore.METHODS[...].remedy` names the setting); check also that y is on the [-1, 1] scale and "
             "that the operator is the one that made it. The other samples are in this error's `result`"
         )
 
@@ -64,7 +64,7 @@ class Sample(NamedTuple):
     last: bool  # whether it is the last of its image
     x: np.ndarray  # (H, W, C), in the dtype of the measurements, at least float32
     residual: float  # ||A(x) - y||_2
-    diverged: int  # step at which the state stopped being finite, or -1
+    diverged: int  # step at which it diverged, or -1
 
 
 class Moments(NamedTuple):

@@ -17,6 +17,8 @@ from jaxrestore.measurements import Stack
 from jaxrestore.priors._base import Prior
 from jaxrestore.samplers._base import Sampler, batch_axes
 
+_LARGEST = 10.0  # values of an answer that is a picture at all
+_WORST = 10.0  # its residual over that of plain grey, or over what the operator makes of plain white if that is more
 _REPORTS = 50  # pieces of a run between looks at the device: often enough for a bar, too few to slow the loop
 
 
@@ -28,7 +30,9 @@ class Batch(NamedTuple):
     last: np.ndarray  # (B,), bool, whether it is the last of its image
     x: np.ndarray  # (B, H, W, C), in the dtype of the measurements, at least float32
     residual: np.ndarray  # (B,), ||A(x) - y||_2
-    diverged: np.ndarray  # (B,), int, step at which the state stopped being finite; -1 where it stayed so
+    # (B,), int, step at which the state stopped being finite, or the last one where the answer is finite, but no
+    # picture: values beyond 10, or a residual ten times that of plain grey. -1 where all is well.
+    diverged: np.ndarray
 
 
 class Run(NamedTuple):
@@ -220,9 +224,11 @@ def _restore(
         bar.advance(done - steps - reported)
         reported = done - steps
     _, degradation, y = rest
-    residual = np.asarray(_residuals(run.batched, state.x, degradation, y))
+    residual, exploded = _judge(run.batched, state.x, degradation, y)
+    diverged = jnp.where((diverged < 0) & exploded, num_steps - 1, diverged)
+    results = tuple(np.asarray(a)[: len(job)] for a in (state.x, residual, diverged))
     bar.advance(num_steps - reported)
-    return np.asarray(state.x)[: len(job)], residual[: len(job)], np.asarray(diverged)[: len(job)]
+    return results
 
 
 def begin(run: Run, job: np.ndarray, size: int) -> tuple[Any, jax.Array, Prior, Degradation, jax.Array]:
@@ -289,11 +295,18 @@ def _advance(sampler: Sampler, batched: bool, state, diverged, prior, degradatio
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _residuals(batched: bool, x, degradation, y):
-    def residual(x, degradation, y):
-        return jnp.linalg.norm((degradation.operator(x) - y).ravel())
+def _judge(batched: bool, x, degradation, y):
+    """The residual of each answer, and whether it has exploded though it is finite: pixels are in [-1, 1]."""
 
-    return jax.vmap(residual, in_axes=(0, _axes(degradation, batched), 0))(x, degradation, y)
+    def judge(x, degradation, y):
+        def misfit(x, y):
+            return jnp.linalg.norm((degradation.operator(x) - y).ravel())
+
+        grey, white = jnp.zeros_like(x), jnp.ones_like(x)
+        residual, usual = misfit(x, y), jnp.maximum(misfit(grey, y), misfit(white, degradation.operator(grey)))
+        return residual, (jnp.abs(x).max() > _LARGEST) | (residual > _WORST * usual)
+
+    return jax.vmap(judge, in_axes=(0, _axes(degradation, batched), 0))(x, degradation, y)
 
 
 def first_degradation(degradation: Degradation, *, batched: bool) -> Degradation:

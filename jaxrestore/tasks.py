@@ -164,6 +164,7 @@ class TaskDefinition:
     drawn: str | None = None  # the option, an array, that the key draws unless it is given
     noise: Callable[[Any, float], Noise] = _gaussian_noise  # (operator, its strength) -> noise
     drawn_by: tuple[str, ...] = ()  # options that say how it is drawn, and nothing else
+    method: str = "pspgd"  # what restores it unless another method is asked for
     damage: str | None = None  # how people call what it undoes in photographs; None where it is of use elsewhere
     hint: str = ""  # the words on the command line that go with the damage, beside the task's name
 
@@ -354,11 +355,11 @@ class Task:
                     continue
         return found
 
-    def sampler(self, method: str, settings: str = "photo", **overrides: Any) -> Sampler:
+    def sampler(self, method: str | None = None, settings: str = "photo", **overrides: Any) -> Sampler:
         """The method's sampler with the settings of a set, some of them replaced.
 
         Args:
-          method: One of `jaxrestore.METHODS`: "spgd", "dpps", "dps", ...
+          method: One of `jaxrestore.METHODS`: "spgd", "dpps", "dps", ...; None takes the one that suits the task.
           settings: "photo", tuned for the bundled prior; "recommended", derived from the operator, for any network;
             "published", what the method's paper takes, or "published/DATASET" where data sets differ (see
             `jaxrestore.published.find`).
@@ -368,6 +369,7 @@ class Task:
           ValueError: If method or set is unknown, the method cannot do this task, or the set has nothing for it.
           TypeError: If the method has no such setting.
         """
+        method = self.definition.method if method is None else method
         return methods.get(method).build(**{**self.for_method(method, settings, given=overrides), **overrides})
 
     def for_method(self, method: str, settings: str = "photo", *, given: Container[str] = ()) -> dict[str, Any]:

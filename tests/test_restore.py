@@ -67,13 +67,43 @@ def test_divergence_names_image_and_step(rate):
     sampler = jr.spgd(num_steps=60, warmup_steps=5, learning_rate=rate, lr_min_ratio=1.0)
     ys = np.zeros((4, *SHAPE), np.float32)
     ys[2] = 1e38 / rate
-    with pytest.raises(jr.DivergenceError, match=r"diverged at step \d+.* Lower the step size") as caught:
+    with pytest.raises(jr.DivergenceError, match=r"diverged: .* at step \d+.* Lower the step size") as caught:
         jr.restore(sampler, PRIOR, DEGRADATION, ys, key=KEY, batch_size=2)
     state = sampler.init(jax.random.fold_in(jax.random.fold_in(KEY, caught.value.image), 0), PRIOR, DEGRADATION, ys[2])
     for _ in range(caught.value.step + 1):
         assert np.isfinite(state.x).all(), "the state was not finite before the step that is named"
         state, _ = jax.jit(sampler.step)(state, PRIOR, DEGRADATION, ys[caught.value.image])
     assert not np.isfinite(state.x).all()
+
+
+def answering(value):
+    """A sampler whose answer is the same whatever is asked."""
+
+    def step(state, prior, degradation, y):
+        state, info = SAMPLER.step(state, prior, degradation, y)
+        return state._replace(x=jnp.broadcast_to(value, SHAPE)), info
+
+    return jr.Sampler(SAMPLER.init, step, SAMPLER.num_steps)
+
+
+STRIPES = jnp.where(jnp.arange(8) % 2, 1.0, -1.0)[:, None, None]
+DIFFERENCES = jr.operators.Linear(lambda x: jnp.diff(x, axis=0), SHAPE)  # which make nothing of a grey picture
+
+
+@pytest.mark.parametrize(
+    ("answer", "operator", "is_picture"),
+    [
+        (9.0, DEGRADATION.operator, True),  # far off, but small steps may go further back than they came
+        (11.0, DEGRADATION.operator, False),
+        (0.5 * STRIPES, DIFFERENCES, True),
+        (6.0 * STRIPES, DIFFERENCES, False),
+    ],
+)
+def test_an_answer_that_is_finite_but_no_picture_has_diverged(answer, operator, is_picture):
+    degradation = jr.Degradation(operator, jr.GaussianNoise(0.05))
+    y = np.asarray(operator(0.3 * STRIPES * jnp.ones(SHAPE)))
+    batch = next(jr.restore_batches(answering(answer), PRIOR, degradation, y[None], key=KEY))
+    assert batch.diverged.tolist() == [-1 if is_picture else SAMPLER.num_steps - 1]
 
 
 def test_finished_batches_come_before_the_end():
@@ -167,7 +197,7 @@ def diverging(images):
 class TestDivergence:
     def test_the_other_images_are_those_of_an_undisturbed_run(self):
         sampler, ys = diverging([1, 3])
-        with pytest.raises(jr.DivergenceError, match="2 of 5 samples are no longer finite: image 1") as caught:
+        with pytest.raises(jr.DivergenceError, match="2 of 5 samples diverged: image 1") as caught:
             jr.restore(sampler, PRIOR, DEGRADATION, ys, key=KEY, batch_size=2)
         assert [d.image for d in caught.value.divergences] == [1, 3]
         undisturbed = jr.restore(sampler, PRIOR, DEGRADATION, YS, key=KEY, batch_size=2)

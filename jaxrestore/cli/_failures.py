@@ -106,7 +106,7 @@ class Failures:
 
     def summary(self) -> str:
         """What `raise_any` says."""
-        advice = f"; where values are no longer finite, {self._advice}" if self._diverged and self._advice else ""
+        advice = f"; where a run diverged, {self._advice}" if self._diverged and self._advice else ""
         lines = [f"{len(self._reasons)} of {self._total} pictures failed{advice}"]
         for path, reasons in self._reasons.items():
             text = "; ".join(reason.removeprefix(f"{path}: ").removeprefix(f"{path} ") for reason in reasons)

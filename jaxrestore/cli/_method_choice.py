@@ -17,7 +17,7 @@ from jaxrestore.credible import Calibration
 from jaxrestore.methods import METHODS, Evaluations, Method
 from jaxrestore.priors import Prior, SelfEnsemble, bundled_priors
 from jaxrestore.settings import SETTINGS
-from jaxrestore.tasks import Task
+from jaxrestore.tasks import TASKS, Task, TaskDefinition
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,15 +179,21 @@ def default_set(prior: str) -> str:
     return "photo" if prior in bundled_priors() else "recommended"
 
 
+def _method_of_task(context: click.Context, option: click.Parameter, method_name: str | None) -> str:
+    """The method that was asked for, or the one that goes with the task, which is known by now."""
+    task_name = context.params.get("task_name")
+    return method_name or (TASKS[task_name].method if task_name else TaskDefinition.method)
+
+
 def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--method, --prior, --label and what goes with them, as one argument `method_choice: MethodChoice`."""
     options = (
         click.option(
             "--method",
             "method_name",
-            default="spgd",
             type=click.Choice(list(METHODS)),
-            help="Restoration method; `jaxrestore info` lists their settings.",
+            callback=_method_of_task,
+            help="Restoration method; `jaxrestore info` lists their settings.  [default: the task's, pspgd for most]",
         ),
         *_common_options(),
     )

@@ -127,6 +127,7 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--task",
             "task_name",
+            is_eager=True,  # the default method goes with it
             type=click.Choice(list(TASKS)),
             help="What was done to the picture; `jaxrestore info` describes the tasks.  [required]",
         ),

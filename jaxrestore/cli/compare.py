@@ -92,4 +92,4 @@ def command(
     click.echo(str(out))
     failed = [f"{c.method_name} ({c.advice})" for c, r in zip(choices, results, strict=True) if r.divergences]
     if failed:
-        raise FloatingPointError(f"samples diverged, their values are no longer finite: {'; '.join(failed)}")
+        raise FloatingPointError(f"samples diverged: {'; '.join(failed)}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jaxrestore as jr
-from benchmarks import _posterior_tables, render
+from benchmarks import render
 from benchmarks.__main__ import benchmarks
 from scripts.site.tables import table
 
@@ -72,7 +72,7 @@ random linear measurements, the problems of MCGDiff (arXiv 2308.07983), and sign
 are sliced Wasserstein distances to exact samples; a spread of 1 is right, below it a method is too sure of
 itself. Exact samples go through the same code, and have a distance too, for they are finitely many.
 
-{_posterior_tables.table(cells)}"""
+{render.RENDERINGS["posterior"].table(cells)}"""
 
 
 def _suite(cells: Cells) -> str:
@@ -94,6 +94,10 @@ _PAGES: dict[str, tuple[str, Callable[[Cells], str]]] = {
     "posterior": ("Do samplers sample?", _posterior),
     "suite": ("Speed", _suite),
     "against_torch": ("Speed against PyTorch", _torch),
+    "conditions": ("Does a method ever harm?", render.RENDERINGS["conditions"].table),
+    "ablation": ("What each part gains", render.RENDERINGS["ablation"].table),
+    "papers": ("The papers' tables", render.RENDERINGS["papers"].table),
+    "coverage": ("Intervals on photographs", render.RENDERINGS["coverage"].table),
 }
 
 
