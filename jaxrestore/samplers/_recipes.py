@@ -71,6 +71,8 @@ def remembered(factory: Callable[_P, _R]) -> Callable[_P, _R]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         settings = dict(bound.arguments)
+        if any(result is value for value in settings.values()):
+            return result  # what was given, as it is
         if not hasattr(result, "_fields"):
             return Made(result, wrapper, settings, "")  # pyright: ignore[reportReturnType]  as good as the function
         parts = {name: getattr(result, name) for name in result._fields}
