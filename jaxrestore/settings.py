@@ -20,6 +20,9 @@ COMMON: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         # Few levels with many likelihood steps each, at a rate that stays: the fewer the levels, the nearer the result
         # is to the posterior mean, and this prior's own samples are grainy.
         "spgd": {"num_steps": 3, "warmup_steps": 32, "sigma_max": 10.0, "lr_min_ratio": 1.0},
+        # The preconditioned ones begin on the picture reduced by two, where an evaluation costs a quarter.
+        "pspgd": {"evaluations": 12, "grids": 2, "sigma_max": 5.0},
+        "pdpps": {"num_steps": 12, "grids": 2, "sigma_max": 5.0},
         "dpps": {"num_steps": 100},
         "dps": {"num_steps": 100},
         "diffpir": {"num_steps": 50, "zeta": 1.0},
@@ -68,6 +71,7 @@ TASK_SETTINGS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         # interpolation.
         "inpainting_random": {
             "spgd": {"learning_rate": 0.8, "sigma_max": 30.0, "mean_of": 4},
+            "pspgd": {"momentum": 0.8, "mean_of": 4},
             "dpps": {"scale": 20.0, "mean_of": 2},
             "dps": {"scale": 20.0, "mean_of": 2},
             "ddnm": {"eta": 1.0},
@@ -94,7 +98,9 @@ TASK_SETTINGS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         # What a file's coefficients leave open, single draws fill with grain: few steps, or the mean of a few draws.
         "jpeg": {
             "spgd": {"learning_rate": 0.05},
-            "pspgd": {"mean_of": 4},
+            # The noise of a file's coefficients is no one number on a coarser grid.
+            "pspgd": {"evaluations": 24, "grids": 1, "sigma_max": 10.0, "mean_of": 4},
+            "pdpps": {"num_steps": 30, "grids": 1, "sigma_max": 10.0},
             "dpps": {"scale": 5.0},
             "dps": {"scale": 5.0},
             "diffpir": {"num_steps": 20, "strength": 0.5, "mean_of": 2},

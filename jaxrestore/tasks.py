@@ -255,6 +255,7 @@ _ROWS = (
         image_shape=geometry.unpadded_shape,
         stored="array",
         simple_answer=simple_answers.none,
+        method="spgd",
     ),
     TaskDefinition(
         "nonlinear_deblur",
@@ -264,6 +265,7 @@ _ROWS = (
         multiple=lambda options: neural_blur.STRIDE,
         drawn="code",
         drawn_by=("intensity",),
+        method="spgd",
     ),
     TaskDefinition(
         "high_dynamic_range",
@@ -272,6 +274,7 @@ _ROWS = (
         0.05,
         simple_answer=simple_answers.darkened,
         damage="burnt out",
+        method="spgd",
     ),
     TaskDefinition(
         "denoising",
