@@ -226,9 +226,9 @@ def _restore(
     _, degradation, y = rest
     residual, exploded = _judge(run.batched, state.x, degradation, y)
     diverged = jnp.where((diverged < 0) & exploded, num_steps - 1, diverged)
-    results = tuple(np.asarray(a)[: len(job)] for a in (state.x, residual, diverged))
+    x, residual, diverged = (np.asarray(a)[: len(job)] for a in (state.x, residual, diverged))
     bar.advance(num_steps - reported)
-    return results
+    return x, residual, diverged
 
 
 def begin(run: Run, job: np.ndarray, size: int) -> tuple[Any, jax.Array, Prior, Degradation, jax.Array]:
