@@ -152,7 +152,7 @@ def gaussian_share(multiple: npt.ArrayLike, num_samples: int) -> np.ndarray:
 
     Example:
       >>> jr.coverage.gaussian_share([1.0, 2.0, 3.0], 8).round(3)
-      array([0.622, 0.898, 0.974])
+      array([0.623, 0.899, 0.975])
     """
     _checks.at_least("num_samples", num_samples, 2)
     multiples = np.asarray(multiple, np.float64)

@@ -115,6 +115,7 @@ def flop(function: Callable[..., Any], *args: Any) -> float:
       *args: Its arguments, or their shapes (`jax.ShapeDtypeStruct`).
 
     Example:
+      >>> from jaxrestore import estimates
       >>> estimates.flop(lambda a, b: a @ b, jnp.ones((2, 3)), jnp.ones((3, 5)))
       60.0
     """

@@ -82,6 +82,10 @@ class Method:
     # Setting -> whether it changes nothing, given the complete settings and the operator.
     idle_where: Mapping[str, Callable[[Settings, Operator], bool]] = dataclasses.field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rows are pickled by name, for what they hold may be functions without one."""
+        return get, (self.factory.__name__,)
+
     @property
     def defaults(self) -> dict[str, Any]:
         """Names and defaults of all settings."""

@@ -92,7 +92,7 @@ def place(where: str) -> tuple[int, int]:
       ValueError: If `where` is neither, or nothing says it.
 
     Example:
-      >>> parallel.place("0/4")
+      >>> jr.parallel.place("0/4")
       (0, 4)
     """
     if where == "auto":

@@ -95,7 +95,7 @@ def test_restoring_with_a_new_but_equal_sampler_compiles_nothing():
             sampler, isotropic(SHAPE), degradation, np.ones((2, *SHAPE), np.float32), key=jax.random.key(0)
         )
 
-    programs = lambda: [f._cache_size() for f in (streaming._start, streaming._advance, streaming._residuals)]  # noqa: E731
+    programs = lambda: [f._cache_size() for f in (streaming._start, streaming._advance, streaming._judge)]  # noqa: E731
     first, count = restore(0.5), programs()
     np.testing.assert_array_equal(restore(0.5), first)
     assert programs() == count
