@@ -95,7 +95,7 @@ def test_a_converted_checkpoint_restores_a_picture(run):
     assert (code, errors) == (0, "")
     images.save("blurred.png", PHOTO)
     words = ["restore", "blurred.png", "-o", "sharp.png", "--task", "gaussian_deblur", "--option", "kernel_size=9"]
-    code, _, errors = run(*words, *with_settings("converted", evaluations=4))
+    code, _, errors = run(*words, *with_settings("converted", "dps", num_steps=4, scale=0.1))
     assert code == 0, errors
     assert images.load("sharp.png").shape == PHOTO.shape
     code, _, errors = run("convert", "guided-diffusion", "adm.pt", "--out", "other")

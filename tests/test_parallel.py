@@ -90,7 +90,7 @@ def _free_port() -> int:
 def _restore(source, out, prior, *words: str) -> subprocess.Popen:
     command = [sys.executable, "-c", "from jaxrestore.cli import main; main()", "restore", str(source), "-o", str(out)]
     options = ["--prior", str(prior), "--task", "super_resolution"]
-    options += ["--set", "num_steps=2", "--set", "warmup_steps=2", "--set", "learning_rate=0.1", "--quiet"]
+    options += ["--method", "dps", "--set", "num_steps=3", "--set", "scale=0.1", "--quiet"]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen([*command, *options, *words], env=environment, stdout=subprocess.PIPE, text=True)
 
