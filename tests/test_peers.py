@@ -500,7 +500,7 @@ class TestAzula:
         reverse = samplers.guided(
             samplers.pseudo_inverse_guidance(0.0), SCHEDULE, weights=np.sqrt(SCHEDULE.abar * SCHEDULE.abar_previous)
         )
-        ours, _ = reverse.step(x, jnp.int32(t), reverse.init(AVERAGE), PRIOR, AVERAGE, y)
+        ours, _ = reverse.step(x, jnp.int32(t), reverse.init(AVERAGE, y), PRIOR, AVERAGE, y)
         assert relative_error(ours.mean.ravel(), theirs.ravel()) < 1e-4
 
     @pytest.mark.parametrize(("solver", "solver_steps"), [("cg", 1), ("cg", 3), ("gmres", 1), ("gmres", 3)])
