@@ -77,7 +77,7 @@ def _quality(cells: Cells) -> str:
     names = [name for label, cell in cells.items() for name in earlier(label, cell)]
     return f"""{warning(names)}
 
-Lower LPIPS is better; the place is empty where a method needs what the operator does not have, or
+Photographs that neither the bundled prior nor its settings have seen. Lower LPIPS is better; the place is empty where a method needs what the operator does not have, or
 was not measured. The simple answer is what one would try first: bicubic enlargement, the blurred
 picture, interpolation of the known pixels.
 
@@ -94,7 +94,8 @@ def _posterior(cells: Cells) -> str:
 
 Every method is asked for samples of posteriors that are known exactly: Gaussian mixtures under
 random linear measurements, the problems of MCGDiff (arXiv 2308.07983), and signals with edges. Distances
-are sliced Wasserstein distances to exact samples; a spread of 1 is right, below it a method is too sure of
+are sliced Wasserstein distances to exact samples, in the mixtures in units of a component's standard
+deviation, as the noise is; a spread of 1 is right, below it a method is too sure of
 itself. Exact samples go through the same code, and have a distance too, for they are finitely many.
 
 {render.RENDERINGS["posterior"].table(cells)}"""
