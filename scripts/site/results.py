@@ -77,9 +77,9 @@ def _quality(cells: Cells) -> str:
     names = [name for label, cell in cells.items() for name in earlier(label, cell)]
     return f"""{warning(names)}
 
-Photographs that neither the bundled prior nor its settings have seen. Lower LPIPS is better; the place is empty where a method needs what the operator does not have, or
-was not measured. The simple answer is what one would try first: bicubic enlargement, the blurred
-picture, interpolation of the known pixels.
+Photographs that neither the bundled prior nor its settings have seen. Lower LPIPS is better; the place is
+empty where a method needs what the operator does not have, or was not measured. The simple answer is what one would
+try first: bicubic enlargement, the blurred picture, interpolation of the known pixels.
 
 {by_task(cells)}
 
