@@ -20,7 +20,12 @@ from jaxrestore import images
 from jaxrestore.metrics import inception
 
 ROOT = pathlib.Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", ROOT / "benchmarks" / "NOTES.md"]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "benchmarks" / "README.md",
+    ROOT / "benchmarks" / "NOTES.md",
+    *(ROOT / "docs").rglob("*.md"),
+]
 NAMES = [benchmark.name for benchmark in overview.benchmarks()]
 
 

@@ -1,4 +1,4 @@
-"""The README's Python runs, in order, as a reader would type it."""
+"""The Python of the README and of the pages runs, in order, as a reader would type it; they say what is so."""
 
 import pathlib
 import re
@@ -12,21 +12,48 @@ from convert_weights import bkse
 from jaxrestore import cli
 from jaxrestore.metrics.perceptual import lpips_shapes, save_lpips
 from jaxrestore.operators.neural_blur import save_nonlinear_blur
+from scripts.site import methods
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
+DOCS = README.parent / "docs"
 
 
-@pytest.mark.parametrize("bundled", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_snippets_run(bundled, monkeypatch):
-    """With the bundled prior as a reader would type it, or quicker, with a small network under its name."""
-    if not bundled:
-        prior = smallest_network()
-        monkeypatch.setattr(jr, "load_prior", {"photo": prior}.__getitem__)
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["small", "bundled"])
+def prior(request, monkeypatch):
+    """The bundled prior as a reader has it, or, quicker, a small network under its name."""
+    if not request.param:
+        monkeypatch.setattr(jr, "load_prior", {"photo": smallest_network()}.__getitem__)
+
+
+def run_snippets(*pages):
+    """The names that the pages' Python leaves behind, one after the other."""
     names: dict = {}
-    for snippet in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL):
-        exec(compile(snippet, str(README), "exec"), names)
+    for page in pages:
+        snippets = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+        assert snippets
+        for snippet in snippets:
+            exec(compile(snippet, str(page), "exec"), names)
+    return names
+
+
+@pytest.mark.usefixtures("prior")
+def test_snippets_of_the_first_pages_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_snippets(README)
+    assert names["result"].image.shape == (64, 64, 3)
+    jr.images.save(tmp_path / "small.png", names["y"][:16, :16])
+    source = (DOCS / "index.md").read_text().replace("(256, 256, 3)", "(64, 64, 3)")
+    (tmp_path / "index.md").write_text(source)
+    run_snippets(tmp_path / "index.md")
+    assert jr.images.load(tmp_path / "large.png").shape == (64, 64, 3)
+
+
+@pytest.mark.usefixtures("prior")
+def test_snippets_of_the_start_pages_run():
+    names = run_snippets(DOCS / "start" / "library.md", DOCS / "start" / "scale.md")
     assert names["result"].image.shape == (64, 64, 3)
     assert names["spreads"].shape == (2, 32, 32, 3)
+    assert names["uncertain"].std.shape == (2, 64, 64, 3)
     assert names["images"].shape == (2, 64, 64, 3)
     assert np.isfinite(names["images"]).all()
 
@@ -56,6 +83,14 @@ def test_pictures_and_pages_exist():
 
 COMMAND = re.compile(r"(?:python -m (benchmarks|convert_weights)(?:\.(\w+))?|jaxrestore (\w+))(?= |`|$)", re.MULTILINE)
 PAGES = ("README.md", "benchmarks/README.md", "convert_weights/README.md")
+PAGES += tuple(f"docs/start/{name}.md" for name in ("index", "own-picture", "scale", "own-checkpoint"))
+
+
+def test_the_readme_is_short_and_its_table_says_what_rows_and_results_say():
+    """`python -m scripts.site.methods` prints the table."""
+    text = README.read_text()
+    assert len(text.splitlines()) <= 150
+    assert methods.readme_table() in text
 
 
 def named_commands(page):

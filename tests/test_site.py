@@ -93,6 +93,28 @@ def test_every_result_file_with_a_table_has_a_page():
     assert f"{cells['denoising/mmps']['mean']['psnr']:.1f}" in quality
 
 
+def test_a_ratio_names_the_processor_of_its_own_cell():
+    last = {"processor": "Last", "cpus": 2}
+    report = {"revision": "b", "environment": last}
+    unnamed = "a processor that the file does not name"
+    assert results.processor(report, {"revision": "b"}) == "Last, 2 cores"
+    assert results.processor(report, {"revision": "a"}) == unnamed
+    assert (
+        results.processor(report, {"revision": "a", "environment": {"processor": "Own", "cpus": 4}}) == "Own, 4 cores"
+    )
+    assert results.processor({**report, "environment": {}}, {}) == unnamed
+    assert "- `ffhq256/256/float32/1`: " in results.pages()["results/against_torch.md"]
+
+
+def test_pages_say_what_was_measured_by_an_earlier_rule():
+    cell = {"mean": {"psnr": 20.0, "lpips": 0.1}}
+    assert results.earlier("motion_deblur/ddnm", cell) == ["motion_deblur", "ddnm"]
+    assert results.earlier("motion_deblur/ddnm", {**cell, "date": "2999-01-01T00:00:00+00:00"}) == []
+    assert results.earlier("denoising/dps", cell) == []
+    assert "published one" in results.warning(["ddnm"])
+    assert not results.warning([])
+
+
 def test_the_reference_has_every_public_name():
     pages = reference.pages()
     for name, value in vars(jr).items():
@@ -108,17 +130,6 @@ def test_the_reference_has_every_public_name():
 def test_task_table_has_every_task():
     table = tasks.tasks("all")
     assert all(f"| `{name}` |" in table for name in jr.TASKS)
-
-
-@pytest.mark.slow
-def test_snippets_of_the_start_pages_run(monkeypatch):
-    prior = smallest_network()
-    monkeypatch.setattr(jr, "load_prior", {"photo": prior}.__getitem__)
-    names: dict = {}
-    for snippet in re.findall(r"```python\n(.*?)```", (DOCS / "start" / "library.md").read_text(), re.DOTALL):
-        exec(compile(snippet, "library.md", "exec"), names)
-    assert names["result"].image.shape == (64, 64, 3)
-    assert names["images"].shape == (2, 64, 64, 3)
 
 
 class Addresses(html.parser.HTMLParser):

@@ -3,7 +3,7 @@
 import pathlib
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-HAND_WRITTEN = ("decisions/index.md", "decisions/conventions.md", "decisions/limits.md")
+HAND_WRITTEN = ("decisions/index.md", "decisions/conventions.md", "decisions/limits.md", "decisions/posteriors.md")
 
 
 def pages() -> dict[str, str | None]:

@@ -2,17 +2,36 @@
 
 import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jaxrestore as jr
-from benchmarks import render
+from benchmarks import _metrics, render
 from benchmarks.__main__ import benchmarks
 from scripts.site.tables import table
 
 RESULTS = pathlib.Path(render.__file__).parent / "results"
 QUALITY = RESULTS / "quality-128-cpu.json"
 Cells = Mapping[str, Mapping[str, Any]]
+# What has changed since: a method, task or benchmark -> when, and what it was before. Cells state when they were
+# measured; those that do not are older than the first of these.
+CHANGED = {
+    "ddnm": ("2026-11-25T20:46", "by an earlier rule of DDNM+ than the published one, which it follows now"),
+    "motion_deblur": ("2026-11-25T20:24", "with motion kernels drawn otherwise than in the papers, as they are now"),
+    "posterior": ("2026-11-25T20:34", "on problems of an earlier revision of the benchmark"),
+}
+
+
+def earlier(label: str, cell: Mapping[str, Any]) -> list[str]:
+    """Names in a cell's label whose meaning has changed since it was measured."""
+    measured = cell.get("date", "")
+    return [name for name in label.split("/") if name in CHANGED and measured < CHANGED[name][0]]
+
+
+def warning(names: Iterable[str]) -> str:
+    """What a page says of figures that were measured before something changed; nothing if there are none."""
+    told = [f"`{name}` {CHANGED[name][1]}" for name in CHANGED if name in set(names)]
+    return f"Measured before today's rules, and to be measured again: {'; '.join(told)}." if told else ""
 
 
 def task_title(task: str) -> str:
@@ -45,7 +64,7 @@ def by_task(cells: Cells) -> str:
             shown = "" if cell is None else ", ".join(_bold(cell["mean"], best[task]))
             row.append(shown)
         rows.append(row)
-    return table(("PSNR, LPIPS", *map(task_title, tasks)), rows)
+    return table((f"PSNR, {_metrics.title(cells)}", *map(task_title, tasks)), rows)
 
 
 def _bold(scores: Mapping[str, float], best: tuple[float, float]) -> tuple[str, str]:
@@ -55,9 +74,12 @@ def _bold(scores: Mapping[str, float], best: tuple[float, float]) -> tuple[str, 
 
 
 def _quality(cells: Cells) -> str:
-    return f"""Lower LPIPS is better; the place is empty where a method needs what the operator does not have, or
-was not measured. The simple answer is what one would try first: bicubic enlargement, the blurred
-picture, interpolation of the known pixels.
+    names = [name for label, cell in cells.items() for name in earlier(label, cell)]
+    return f"""{warning(names)}
+
+Photographs that neither the bundled prior nor its settings have seen. Lower LPIPS is better; the place is
+empty where a method needs what the operator does not have, or was not measured. The simple answer is what one would
+try first: bicubic enlargement, the blurred picture, interpolation of the known pixels.
 
 {by_task(cells)}
 
@@ -67,9 +89,13 @@ picture, interpolation of the known pixels.
 
 
 def _posterior(cells: Cells) -> str:
-    return f"""Every method is asked for samples of posteriors that are known exactly: Gaussian mixtures under
+    outdated = [name for label, cell in cells.items() for name in earlier(f"posterior/{label}", cell)]
+    return f"""{warning(outdated)}
+
+Every method is asked for samples of posteriors that are known exactly: Gaussian mixtures under
 random linear measurements, the problems of MCGDiff (arXiv 2308.07983), and signals with edges. Distances
-are sliced Wasserstein distances to exact samples; a spread of 1 is right, below it a method is too sure of
+are sliced Wasserstein distances to exact samples, in the mixtures in units of a component's standard
+deviation, as the noise is; a spread of 1 is right, below it a method is too sure of
 itself. Exact samples go through the same code, and have a distance too, for they are finitely many.
 
 {render.RENDERINGS["posterior"].table(cells)}"""
@@ -83,7 +109,12 @@ how much of the device is used.
 
 
 def _torch(cells: Cells) -> str:
-    return f"""The same weights in both, in turns in one process; above 1 this library is faster.
+    processors = "\n".join(f"- `{label}`: {cell['processor']}" for label, cell in cells.items())
+    return f"""The same weights in both, in turns in one process; above 1 this library is faster. Ratios depend on the
+processor: on those with bfloat16 instructions (AVX-512, AMX) PyTorch is faster in bfloat16, and float32 is the
+default on CPUs here. Measured on:
+
+{processors}
 
 {render.torch_table(cells)}"""
 
@@ -116,6 +147,14 @@ def _titled() -> list[tuple[pathlib.Path, str, str, Callable[[Cells], str]]]:
     return found
 
 
+def processor(report: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
+    """What a cell was measured on; the file's last writer speaks only for cells of its revision."""
+    same = cell.get("revision", report["revision"]) == report["revision"] or "environment" in cell
+    environment = cell.get("environment", report["environment"]) if same else {}
+    name = cell.get("processor", environment.get("processor", "a processor that the file does not name"))
+    return f"{name}, {environment['cpus']} cores" if "cpus" in environment else name
+
+
 def pages() -> dict[str, str]:
     """An overview, and a page for each result file that has a table, with its plot."""
     made = {"results/index.md": ""}
@@ -123,10 +162,12 @@ def pages() -> dict[str, str]:
     for file, name, title, maker in _titled():
         report = json.loads(file.read_text())
         versions = ", ".join(f"{package} {version}" for package, version in report["environment"]["versions"].items())
-        about = f"`{file.name}`: {report['environment']['device']}; {versions}; revision {report['revision']}"
+        device = f"{report['environment']['device']}, {processor(report, {})}"
+        about = f"`{file.name}`: {device}; {versions}; revision {report['revision']}"
+        cells = {label: {**cell, "processor": processor(report, cell)} for label, cell in report["cells"].items()}
         plot = file.with_suffix(".png")
         picture = f"![{title}]({plot.name})\n\n" if plot.exists() else ""
-        made[name] = f"# {title}\n\n{picture}{maker(report['cells'])}\n\n*{about}; {report['date'][:10]}.*\n"
+        made[name] = f"# {title}\n\n{picture}{maker(cells)}\n\n*{about}; {report['date'][:10]}.*\n"
         links.append(f"- [{title}]({name.removeprefix('results/')}): `{file.name}`")
     rows = [(f"`{b.command}`", b.question.rstrip(".")) for b in benchmarks()]
     made["results/index.md"] = f"""# Results
