@@ -22,7 +22,7 @@ from jaxrestore import images, methods, metrics, parallel
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors import Prior
 from jaxrestore.published import Setup
-from jaxrestore.restore import best_samples, each_sample
+from jaxrestore.restore import Sample, best_samples, each_sample
 from jaxrestore.storage.files import replacing
 from jaxrestore.streaming import Batch, restore_batches
 
@@ -64,7 +64,7 @@ class Experiment:
 
     @property
     def runs(self) -> int:
-        """Posterior samples of a picture, of which the one with the least residual counts."""
+        """Posterior samples of a picture: kept is the one of the least residual, and of each score the best counts."""
         return self.setup.runs.value if self.setup.runs else 1
 
     @property
@@ -180,24 +180,34 @@ class Series:
             progress=progress and jax.process_index() == 0,
         )
         pace: list[float] = []  # seconds for a sample of each batch
-        diverged = set(range(len(indices)))
-        for best in best_samples(each_sample(_timed(batches, pace))):
-            diverged.discard(best.image)
-            seconds = pace[-1] * experiment.runs
-            self._keep(self.paths[indices[best.image]], ys[best.image], best.x, truths[best.image], seconds)
-        for i in diverged:  # in every sample
-            self._keep(self.paths[indices[i]], ys[i], None, truths[i], None)
+        scores: dict[int, list[dict[str, float]]] = {}  # of the runs of each picture that did not diverge
+
+        def scored(samples: Iterable[Sample]) -> Iterator[Sample]:
+            for sample in samples:
+                if sample.diverged < 0:
+                    found = score(sample.x, truths[sample.image], experiment.metrics, experiment.lpips)
+                    scores.setdefault(sample.image, []).append(found)
+                yield sample
+
+        for best in best_samples(scored(each_sample(_timed(batches, pace)))):
+            seconds, found = pace[-1] * experiment.runs, best_scores(scores[best.image])
+            self._keep(self.paths[indices[best.image]], ys[best.image], best.x, found, seconds)
+        for i in set(range(len(indices))) - set(scores):  # in every sample
+            self._keep(self.paths[indices[i]], ys[i], None, None, None)
 
     def _keep(
-        self, path: pathlib.Path, y: np.ndarray, restored: np.ndarray | None, truth: np.ndarray, seconds: float | None
+        self,
+        path: pathlib.Path,
+        y: np.ndarray,
+        restored: np.ndarray | None,
+        scores: Mapping[str, float] | None,
+        seconds: float | None,
     ) -> None:
         """Write what came of one picture: pictures first, the record last."""
         if jr.TASKS[self.experiment.setup.task].stored != "array":
             images.save(self._picture("measured", path), np.clip(y, -1.0, 1.0), overwrite=True)
-        scores = None
         if restored is not None:
             images.save(self._picture("restored", path), restored, overwrite=True)
-            scores = score(restored, truth, self.experiment.metrics, self.experiment.lpips)
         content = {"facts": self.facts_of(path), "scores": scores, "seconds": seconds}
         with replacing(self._record_file(path)) as temporary:
             temporary.write_text(json.dumps(content))
@@ -253,6 +263,11 @@ def score(
         else:
             found[name] = float({"psnr": _psnr, "ssim": _ssim}[kind](a, b))
     return found
+
+
+def best_scores(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each score the best of a picture's runs, as DAPS's evaluation has it: the truth chooses, for each anew."""
+    return {name: (min if name.startswith("lpips") else max)(run[name] for run in runs) for name in runs[0]}
 
 
 def check_scores(names: Sequence[str], weights: pathlib.Path | None, side: int) -> None:

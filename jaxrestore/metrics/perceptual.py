@@ -146,7 +146,7 @@ def lpips(a: jax.Array, b: jax.Array, params: LPIPSParams | None = None, *, vari
     Three quantities go by this name; a figure means nothing without its variant. "alex" and "vgg" are version 0.1 of
     the `lpips` package (Zhang et al.) with AlexNet and VGG16: the scripts of DPS, DPPS and DiffPIR report "vgg". "piq"
     is piq's `LPIPS(replace_pooling=True)`, VGG16 with average pooling, as SPGD, DAPS and InverseBench report it. "alex"
-    is the package's own default; none of these papers reports it.
+    is the package's own default, which DDPG, MMPS, PiGDM and RED-diff report.
 
     Args:
       a: Image.

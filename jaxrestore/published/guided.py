@@ -189,7 +189,7 @@ def _daps(dataset: str) -> tuple[Setup, ...]:
         setup("motion_blur", 5e-5, lambda task: motion_deblur(task, each=once)),
         setup("inpainting_rand", 1e-4, lambda task: random_mask(task, 0.7, 0.71, each=once)),
         setup("inpainting", 5e-5, lambda task: box_mask(task, operators, 32, each=once)),
-        setup("phase_retrieval", 5e-5, _phase, commands(4, "num_runs; the best of each picture counts")),
+        setup("phase_retrieval", 5e-5, _phase, commands(4, "num_runs; of each picture and score the best counts")),
         setup("nonlinear_blur", 5e-5, lambda task: nonlinear_deblur(task, operators, each=once)),
         setup("hdr", 2e-5, _over_exposure),
     )

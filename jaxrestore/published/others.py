@@ -69,7 +69,7 @@ def _reddiff() -> tuple[Setup, ...]:
             name="noisy" if noise_std else "",
             noise_std=examples.doubled(noise_std),
             settings={
-                "num_steps": batch(1000),
+                "num_steps": batch(1000, "100 in the README, 10 in sample_test.sh, which tries a single picture"),
                 "spacing": steps("leading", STRIDES),
                 "learning_rate": learning_rate,
                 "strength": strength,
@@ -80,7 +80,8 @@ def _reddiff() -> tuple[Setup, ...]:
             **of_task,
         )
 
-    usual, masked = defaults(0.25, "grad_term_weight"), given_mask(batch, _FREE_FORM)
+    usual = defaults(0.25, "grad_term_weight; sample_batch.sh gives 1.0 to all methods alike, the README 0.25")
+    masked = given_mask(batch, _FREE_FORM)
     gaussian = cut_gaussian(operators, operators("zero", "pixels beyond the border are left out"), 2, 25.0)
     blank = "it starts from zeros, the authors from the inverse transform of the amplitudes"
     phase = {"task": "phase_retrieval", "options": {"oversample": operators(2.0), "padded": operators("signed")}}
@@ -89,7 +90,7 @@ def _reddiff() -> tuple[Setup, ...]:
     restless = "the authors draw another blur at every evaluation of the operator; here it is one throughout"
     return (
         setup(defaults(0.1, "lr"), usual, super_resolution(batch, 4, "average")),
-        setup(examples(0.25, "lr"), usual, masked),
+        setup(examples(0.25, "lr; 0.5 in the README"), usual, masked),
         setup(examples(0.25, "lr"), examples(1.0, "grad_term_weight"), masked, noise_std=0.1),
         setup(examples(0.5, "lr"), examples(0.25, "grad_term_weight"), gaussian, CUT),
         setup(examples(0.5, "lr"), examples(0.25, "grad_term_weight"), over_exposure),

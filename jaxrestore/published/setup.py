@@ -67,7 +67,7 @@ class Setup:
     settings: Values = dataclasses.field(default_factory=dict)  # of the method
     metrics: Value | None = None  # names among `METRICS`
     count: Value | None = None  # number of test pictures; None: not published
-    runs: Value | None = None  # posterior samples, of which the best counts; None: one
+    runs: Value | None = None  # posterior samples, of each score the best of which counts; None: one
     remarks: tuple[str, ...] = ()
 
     @property
