@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import operators
-from jaxrestore.geometry import Shape
+from jaxrestore.geometry import Options, Shape
 from jaxrestore.noise import GaussianNoise, JPEGNoise, Noise, NoNoise
 from jaxrestore.operators.blur import gaussian_kernel
+from jaxrestore.pictures import jpeg_file
 
 
 def super_resolution(shape: Shape, key: jax.Array, *, factor: int = 4, kernel: str = "bicubic"):
@@ -105,6 +106,17 @@ def high_dynamic_range(shape: Shape, key: jax.Array, *, scale: float = 2.0):
 def jpeg(shape: Shape, key: jax.Array, *, quality: int = 10, subsampling: bool = False):
     """A decoded JPEG file."""
     return operators.DecodedJPEG(shape, quality, subsampling)
+
+
+def jpeg_told(path: str | os.PathLike[str]) -> Options:
+    """Quality and subsampling of a JPEG file; nothing of others, which may hold what was compressed before."""
+    found = jpeg_file.compression(path)
+    return {} if found is None else found._asdict()
+
+
+def nothing_told(path: str | os.PathLike[str]) -> Options:
+    """The file tells no options."""
+    return {}
 
 
 def jpeg_noise(operator: operators.DecodedJPEG, std: float) -> Noise:

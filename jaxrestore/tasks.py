@@ -5,6 +5,7 @@ Everything that the library, its command line and its benchmarks know of a task 
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Container, Sequence
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ class TaskDefinition:
     drawn_by: tuple[str, ...] = ()  # options that say how it is drawn, and nothing else
     method: str = "pspgd"  # what restores it unless another method is asked for
     damage: str | None = None  # how people call what it undoes in photographs; None where it is of use elsewhere
+    told: Callable[[str | os.PathLike[str]], Options] = task_operators.nothing_told  # by the file of a measurement
     hint: str = ""  # the words on the command line that go with the damage, beside the task's name
 
     @property
@@ -176,6 +178,7 @@ _ROWS = (
         multiple=lambda options: 16 if options["subsampling"] else 8,
         damage="blocky",
         hint="--option quality=20",
+        told=task_operators.jpeg_told,
         noise=task_operators.jpeg_noise,
     ),
     TaskDefinition(

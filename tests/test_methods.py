@@ -48,7 +48,11 @@ TASKS = {
     "high_dynamic_range": ({}, NOT_LINEAR),
     "denoising": ({}, set()),
     "colorization": ({}, set()),
-    "jpeg": ({}, NOT_LINEAR),
+    "jpeg": ({}, set()),
+    "demosaicing": ({}, set()),
+    "deconvolution": ({"kernel_size": 9}, set()),
+    "dehazing": ({}, NOT_LINEAR),
+    "compressed_sensing": ({}, set()),
 }
 
 
@@ -59,7 +63,8 @@ def degradation(name):
         params = {n: jnp.full(s.shape, 0.01) for n, s in blur_shapes(4, 1, 1).items()}
         code = jnp.zeros(code_shape(NONLINEAR_BLUR_SHAPE, params))
         return jr.Degradation(operators.NonlinearBlur(NONLINEAR_BLUR_SHAPE, params, code), jr.GaussianNoise(0.05))
-    return jr.task(name, image_shape=SHAPE, noise_std=0.05, **TASKS[name][0]).degradation
+    noise_std = 0.0 if name == "jpeg" else 0.05  # a file has no noise but that of its quality
+    return jr.task(name, image_shape=SHAPE, noise_std=noise_std, **TASKS[name][0]).degradation
 
 
 def test_every_row_has_an_entry():

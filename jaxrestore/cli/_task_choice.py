@@ -72,6 +72,17 @@ class TaskChoice:
             warnings.warn(f"{named} changes nothing: the {drawn} is given, and none is drawn at random", stacklevel=2)
         return self.definition.complete(options)
 
+    def options_of(self, picture: pathlib.Path, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options for one measurement: what its file tells goes before defaults, and what is given before both.
+
+        Args:
+          picture: The measurement's file.
+          options: What `read_options` returned.
+        """
+        given = {pair.partition("=")[0] for pair in self.options}
+        told = {name: value for name, value in self.definition.told(picture).items() if name not in given}
+        return {**options, **told}
+
     def find_drawn(self, picture: pathlib.Path) -> pathlib.Path | None:
         """The file of the mask or kernel that a picture was measured with, the named one or that beside it.
 
