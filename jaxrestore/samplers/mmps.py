@@ -30,12 +30,12 @@ def moment_matching(
     """The gradient of -log N(y; A x0, A V A^T + s^2 I) with V the denoiser's own posterior covariance.
 
     V = sigma^2 dx0/dx (Tweedie's second moment) is only ever multiplied with vectors, and the system is solved by a few
-    iterations from zero: each costs one vector-Jacobian product. Nonlinear operators are linearised at x0.
+    iterations from zero: each costs one vector-Jacobian product. That multiplies with the transpose, which is the same
+    for an exact denoiser, and for a network nearly so. Nonlinear operators are linearised at x0.
 
     Args:
       solver_steps: Iterations, at least 1; few act as a regularisation.
       noise_std: s, the deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
-
       solver: "cg", conjugate gradients, or "gmres", see `mmps`.
 
     References:
