@@ -38,7 +38,8 @@ class TaskDefinition:
     simple_answer: Callable[[Any, np.ndarray], np.ndarray | None] = simple_answers.unchanged  # (operator, y)
     drawn: str | None = None  # the option, an array, that the key draws unless it is given
     noise: Callable[[Any, float], Noise] = task_operators.gaussian_noise  # (operator, its strength) -> noise
-    drawn_by: tuple[str, ...] = ()  # options that say how it is drawn, and nothing else
+    instead: str | None = None  # as `drawn`, of tasks that compute what is not given
+    drawn_by: tuple[str, ...] = ()  # options that say how it is drawn, or computed, and nothing else
     method: str = "pspgd"  # what restores it unless another method is asked for
     damage: str | None = None  # how people call what it undoes in photographs; None where it is of use elsewhere
     told: Callable[[str | os.PathLike[str]], Options] = task_operators.nothing_told  # by the file of a measurement
@@ -59,8 +60,9 @@ class TaskDefinition:
         return {**self.options, **options}
 
     def idle(self, options: Options) -> list[str]:
-        """Those of the options that change nothing beside the others: how to draw what is given need not be said."""
-        is_given = self.drawn is not None and options.get(self.drawn) is not None
+        """Those of the options that change nothing beside the others: how to make what is given need not be said."""
+        made = self.drawn or self.instead
+        is_given = made is not None and options.get(made) is not None
         return [name for name in self.drawn_by if name in options] if is_given else []
 
     @property
@@ -90,6 +92,8 @@ _ROWS = (
         "sharpen a picture blurred by a Gaussian",
         task_operators.gaussian_deblur,
         0.01,
+        instead="kernel",
+        drawn_by=("kernel_size", "std"),
         damage="out of focus",
         hint="--option std=2",
     ),
@@ -196,6 +200,7 @@ _ROWS = (
         task_operators.deconvolution,
         0.01,
         drawn="kernel",
+        drawn_by=("kernel_size", "intensity"),
     ),
     TaskDefinition("dehazing", "remove a haze of known density and colour", task_operators.dehazing, 0.01),
     TaskDefinition(
@@ -206,6 +211,7 @@ _ROWS = (
         stored="array",
         simple_answer=simple_answers.back_projected,
         drawn="mask",
+        drawn_by=("rate",),
     ),
 )
 TASKS: dict[str, TaskDefinition] = {row.name: row for row in _ROWS}
@@ -297,7 +303,7 @@ def task(
       The task: `.degradation`, `.settings` and `.sampler(method)`.
 
     Raises:
-      ValueError: If the name is unknown, a value is out of range, or an option changes nothing: how to draw a mask or
+      ValueError: If the name is unknown, a value is out of range, or an option changes nothing: how to make a mask or
         kernel that is given.
       TypeError: If the task has no such option.
 
@@ -310,8 +316,9 @@ def task(
     shape = _checks.image_shape("image_shape", image_shape)
     _checks.known(f"task {name!r}", "option", options, tuple(definition.options))
     if idle := definition.idle(options):
+        made = definition.drawn or definition.instead
         raise ValueError(
-            f"{', '.join(idle)} of {name} say how to draw a {definition.drawn}, and change nothing where one is given; "
+            f"{', '.join(idle)} of {name} say how to make a {made}, and change nothing where one is given; "
             "leave them out"
         )
     std = definition.noise_std if noise_std is None else noise_std

@@ -160,13 +160,15 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--mask",
             type=PATH,
             help="For inpainting: a picture of the mask, white where pixels are known, black or transparent where "
-            "they are missing.  [default: NAME.mask.png beside each picture to restore]",
+            "they are missing; for compressed sensing, white where coefficients are known.  "
+            "[default: NAME.mask.png beside each picture to restore]",
         ),
         click.option(
             "--kernel",
             type=PATH,
-            help="For motion deblurring: the kernel, with odd sides and any scale, as a picture or .npy; what a bright "
-            "point became (blur is convolution).  [default: NAME.kernel.png beside each picture to restore]",
+            help="For motion deblurring and deconvolution: the kernel, with odd sides and any scale, as a picture or "
+            ".npy; what a bright point became (blur is convolution).  "
+            "[default: NAME.kernel.png beside each picture to restore]",
         ),
         seed_option,
     )
