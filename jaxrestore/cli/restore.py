@@ -103,9 +103,10 @@ def command(
     Every file is written as soon as its batch is done. PNG, JPEG, WebP and TIFF, any size; amplitudes for phase
     retrieval as .npy. Results keep what their format can of SOURCE: 16 bits, grey, transparency (inpainting fills it
     in), resolution and texts; colours are sRGB. Masks and kernels are named, or lie beside the pictures as `degrade`
-    writes them; JPEG files tell their quality. A picture that cannot be read or written, or diverges, does not keep the others from being restored: it
-    is named at the end, and the exit code is 1. Several devices share each batch; several processes take --share of a
-    folder. Pictures are read when it is their turn, and the batch size follows from the memory that is free.
+    writes them; JPEG files tell their quality. A picture that cannot be read or written, or diverges, does not keep the
+    others from being restored: it is named at the end, and the exit code is 1. Several devices share each batch;
+    several processes take --share of a folder. Pictures are read when it is their turn, and the batch size follows from
+    the memory that is free.
 
     \b
     jaxrestore restore small.png -o large.png --task super_resolution --option factor=4
