@@ -222,10 +222,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(TRIALS), default=list(TRIALS))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    report: dict[str, Any] = {"seed": arguments.seed}
+    earlier = _results.read("trials")  # trials that are not asked for stay as they were
+    report: dict[str, Any] = {name: earlier[name] for name in TRIALS if name in earlier}
     for name in arguments.only:
         with tempfile.TemporaryDirectory() as folder:
-            report[name] = TRIALS[name](arguments.count, np.random.default_rng(arguments.seed), pathlib.Path(folder))
+            counts = TRIALS[name](arguments.count, np.random.default_rng(arguments.seed), pathlib.Path(folder))
+        report[name] = {**counts, "seed": arguments.seed, "revision": _results.REVISION}
         print(json.dumps({name: report[name]}), flush=True)
     print(_results.write("trials", report))
     if bad := sum(report[name]["bad"] for name in arguments.only):

@@ -109,9 +109,12 @@ def check_scorable(shape: Sequence[int]) -> None:
         raise ValueError(f"pictures of {shape[0]}x{shape[1]} pixels cannot be scored: {error}") from None
 
 
-def measure(degradation: Degradation, truths: np.ndarray, key: jax.Array) -> np.ndarray:
-    """Measurements of a stack of pictures (N, H, W, C), each with its own noise."""
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(len(truths)))
+def measure(
+    degradation: Degradation, truths: np.ndarray, key: jax.Array, indices: Sequence[int] | None = None
+) -> np.ndarray:
+    """Measurements of a stack of pictures (N, H, W, C), each with its own noise: that of its place, or of its index."""
+    numbers = jnp.arange(len(truths)) if indices is None else jnp.asarray(indices)
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
     return np.asarray(jax.jit(jax.vmap(degradation.measure))(keys, jnp.asarray(truths)))
 
 
@@ -142,7 +145,7 @@ def evaluate(
     """
     check_scorable(truths.shape[1:])
     key_noise, key_sampler = jax.random.split(key)
-    ys = measure(degradation, truths, key_noise)
+    ys = measure(degradation, truths, key_noise, options.get("indices"))
     restored = np.full(truths.shape, np.nan, np.float32)
     divergences: list[Divergence] = []
     started = time.perf_counter()

@@ -6,14 +6,15 @@ Everything that the library, its command line and its benchmarks know of a metho
 import dataclasses
 import functools
 import inspect
-import math
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxrestore import _checks, schedules
+from jaxrestore import _checks, costs, schedules
+from jaxrestore.costs import Evaluations as Evaluations
+from jaxrestore.costs import Settings
 from jaxrestore.degradation import Degradation
 from jaxrestore.noise import NoNoise
 from jaxrestore.operators import Operator
@@ -42,20 +43,6 @@ from jaxrestore.samplers.starts import FirstImage, image_start, upsample
 
 REFERENCE_SIDE = 256  # pixels; settings that depend on the size of the image are stated for this side
 SHARED_SETTINGS = ("grids", "mean_of")  # what `build` takes beside the arguments of a method's factory
-
-
-Settings = Mapping[str, Any]
-
-
-class Evaluations(NamedTuple):
-    """The cost of restoring one image, in evaluations at its full size."""
-
-    forward: int  # passes of the network
-    gradients: int = 0  # vector-Jacobian products through it, each worth about one pass
-
-    def times(self, count: float) -> "Evaluations":
-        """The cost of `count` runs, rounded up."""
-        return Evaluations(math.ceil(count * self.forward), math.ceil(count * self.gradients))
 
 
 Derived = Callable[[Callable[[], float]], dict[str, Any]]  # what gives ||A||_2 -> settings that follow from it
@@ -200,47 +187,6 @@ def _on_grid(
     return method.factory(**method.part({**method.defaults_of_factory, **settings}, sigma_max, sigma_min, start))
 
 
-def _steps(settings: Settings) -> int:
-    return schedules.as_schedule(settings["num_steps"]).num_steps
-
-
-def _one_gradient_each(settings: Settings) -> Evaluations:
-    return Evaluations(_steps(settings), _steps(settings))
-
-
-def _no_gradients(settings: Settings) -> Evaluations:
-    return Evaluations(_steps(settings))
-
-
-def _spgd(settings: Settings) -> Evaluations:
-    count = settings["num_steps"] * settings["warmup_steps"]
-    return Evaluations(count, count)
-
-
-def _pspgd(settings: Settings) -> Evaluations:
-    num_steps, warmup_steps = split_budget(settings["evaluations"], settings["detail"])
-    return _spgd({"num_steps": num_steps, "warmup_steps": warmup_steps})
-
-
-def _dps(settings: Settings) -> Evaluations:
-    return _one_gradient_each(settings).times(settings["warmup_steps"])
-
-
-def _mmps(settings: Settings) -> Evaluations:
-    # Both solvers apply the system once an iteration, conjugate gradients once to start with; the guidance is one more.
-    others = {"cg": 2, "gmres": 1}[settings["solver"]]
-    return Evaluations(_steps(settings), _steps(settings) * (settings["solver_steps"] + others))
-
-
-def _daps(settings: Settings) -> Evaluations:
-    return Evaluations(settings["num_steps"] * settings["ode_steps"])
-
-
-def _repaint(settings: Settings) -> Evaluations:
-    length, repeats = settings["jump_length"], settings["jump_repeats"]
-    return Evaluations(len(schedules.time_travel(_steps(settings), length=length, repeats=repeats)))
-
-
 def _annealed(settings: Settings, sigma_max: float, sigma_min: float, start: FirstImage | None) -> Settings:
     """Settings of a sampler on noise levels, for a part of them."""
     first, last = min(settings["sigma_max"], sigma_max), max(settings["sigma_min"], sigma_min)
@@ -282,7 +228,7 @@ METHODS: Mapping[str, Method] = {
     "spgd": Method(
         spgd,
         "learning_rate",
-        _spgd,
+        costs.spgd,
         remedy="lower learning_rate",
         part=_annealed,
         derived=_half_the_stable_step,
@@ -291,7 +237,7 @@ METHODS: Mapping[str, Method] = {
     "pspgd": Method(
         pspgd,
         "learning_rate",
-        _pspgd,
+        costs.pspgd,
         length="evaluations",
         remedy="lower learning_rate",
         part=_annealed,
@@ -305,7 +251,7 @@ METHODS: Mapping[str, Method] = {
     "dpps": Method(
         dpps,
         "scale",
-        _one_gradient_each,
+        costs.one_gradient_each,
         weight_grows_with_side=True,
         remedy="lower scale",
         part=_reverse,
@@ -315,24 +261,24 @@ METHODS: Mapping[str, Method] = {
     "pdpps": Method(
         pdpps,
         "scale",
-        _one_gradient_each,
+        costs.one_gradient_each,
         remedy="lower scale",
         part=_annealed,
         idle_where={"solver_steps": _is_linear, "aligned": _measures_no_image},
     ),
-    "dps": Method(dps, "scale", _dps, weight_grows_with_side=True, remedy="lower scale", derived=None),
-    "diffpir": Method(diffpir, "strength", _no_gradients, "linear", remedy="raise strength", part=_reverse),
-    "ddnm": Method(ddnm, None, _no_gradients, "linear"),
-    "ddpg": Method(ddpg, "gamma", _no_gradients, "linear", part=_reverse),
-    "ddrm": Method(ddrm, "eta_b", _no_gradients, "svd"),
-    "pigdm": Method(pigdm, "scale", _one_gradient_each, "linear", remedy="lower scale", part=_reverse),
-    "mmps": Method(mmps, "scale", _mmps, remedy="lower scale"),
-    "daps": Method(daps, "learning_rate", _daps, remedy="lower learning_rate", derived=_langevin_step),
-    "reddiff": Method(reddiff, "strength", _no_gradients, remedy="lower learning_rate"),
+    "dps": Method(dps, "scale", costs.dps, weight_grows_with_side=True, remedy="lower scale", derived=None),
+    "diffpir": Method(diffpir, "strength", costs.no_gradients, "linear", remedy="raise strength", part=_reverse),
+    "ddnm": Method(ddnm, None, costs.no_gradients, "linear"),
+    "ddpg": Method(ddpg, "gamma", costs.no_gradients, "linear", part=_reverse),
+    "ddrm": Method(ddrm, "eta_b", costs.no_gradients, "svd"),
+    "pigdm": Method(pigdm, "scale", costs.one_gradient_each, "linear", remedy="lower scale", part=_reverse),
+    "mmps": Method(mmps, "scale", costs.mmps, remedy="lower scale"),
+    "daps": Method(daps, "learning_rate", costs.daps, remedy="lower learning_rate", derived=_langevin_step),
+    "reddiff": Method(reddiff, "strength", costs.no_gradients, remedy="lower learning_rate"),
     "repaint": Method(
         repaint,
         None,
-        _repaint,
+        costs.repaint,
         "svd",
         idle_where={"jump_length": lambda settings, operator: settings["jump_repeats"] == 1},
     ),

@@ -10,142 +10,17 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxrestore import _checks, geometry, methods, operators, published, simple_answers
+from jaxrestore import _checks, geometry, methods, operators, published, simple_answers, task_operators
 from jaxrestore.degradation import Degradation
 from jaxrestore.geometry import Options, Shape
 from jaxrestore.methods import METHODS
-from jaxrestore.noise import GaussianNoise, JPEGNoise, Noise, NoNoise
+from jaxrestore.noise import Noise, NoNoise
 from jaxrestore.operators import neural_blur
-from jaxrestore.operators.blur import gaussian_kernel
 from jaxrestore.operators.norm import operator_norm
 from jaxrestore.samplers import Sampler
 from jaxrestore.settings import COMMON, SETTINGS, TASK_SETTINGS
-
-
-def _super_resolution(shape: Shape, key: jax.Array, *, factor: int = 4, kernel: str = "bicubic"):
-    return operators.SuperResolution(shape, factor, kernel=kernel)
-
-
-def _gaussian_deblur(
-    shape: Shape,
-    key: jax.Array,
-    *,
-    kernel_size: int = 61,
-    std: float = 3.0,
-    boundary: str = "reflect",
-    kernel: jax.Array | None = None,
-):
-    if kernel is None and boundary == "reflect":
-        return operators.GaussianBlur(shape, kernel_size, std)
-    if kernel is None:
-        taps = gaussian_kernel(kernel_size, std)
-        kernel = jnp.asarray(np.outer(taps, taps), jnp.float32)
-    if kernel.ndim == 1:  # along both axes
-        return operators.SeparableBlur(shape, tuple(map(float, kernel)), boundary)
-    return operators.Convolution(shape, jnp.asarray(kernel, jnp.float32), boundary)
-
-
-def _motion_deblur(
-    shape: Shape,
-    key: jax.Array,
-    *,
-    kernel_size: int = 61,
-    intensity: float = 0.5,
-    kernel: jax.Array | None = None,
-    boundary: str = "reflect",
-):
-    kernel = operators.motion_kernel(key, kernel_size, intensity) if kernel is None else kernel
-    if boundary == "reflect":
-        return operators.MotionBlur(shape, kernel)
-    return operators.Convolution(shape, kernel, boundary)
-
-
-def _inpainting_random(shape: Shape, key: jax.Array, *, rate: float = 0.8, mask: jax.Array | None = None):
-    return operators.Inpainting(operators.random_mask(key, shape, rate) if mask is None else mask, shape[2])
-
-
-def _inpainting_box(
-    shape: Shape, key: jax.Array, *, box: int | None = None, margin: int | None = None, mask: jax.Array | None = None
-):
-    if mask is not None:
-        return operators.Inpainting(mask, shape[2])
-    # Published at 256x256: 128x128 with 16 pixels around; other sizes in proportion.
-    side = min(shape[:2])
-    box, margin = side // 2 if box is None else box, side // 16 if margin is None else margin
-    return operators.Inpainting(operators.box_mask(key, shape, (box, box), margin=margin), shape[2])
-
-
-def _phase_retrieval(shape: Shape, key: jax.Array, *, oversample: float = 2.0, padded: str = "unit"):
-    return operators.PhaseRetrieval(shape, oversample, padded)
-
-
-def _nonlinear_deblur(
-    shape: Shape,
-    key: jax.Array,
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    intensity: float = 1.2,
-    code: jax.Array | None = None,
-):
-    if weights is None:
-        raise ValueError(
-            "nonlinear_deblur needs the converted blur network: option weights=FOLDER, written by "
-            "`python -m convert_weights bkse GOPRO_wVAE.pth --out FOLDER`"
-        )
-    params = operators.load_nonlinear_blur(weights)
-    code = operators.random_blur_code(key, shape, params, intensity=intensity) if code is None else code
-    return operators.NonlinearBlur(shape, params, code)
-
-
-def _high_dynamic_range(shape: Shape, key: jax.Array, *, scale: float = 2.0):
-    return operators.HighDynamicRange(shape, scale)
-
-
-def _jpeg(shape: Shape, key: jax.Array, *, quality: int = 10, subsampling: bool = False):
-    return operators.DecodedJPEG(shape, quality, subsampling)
-
-
-def _jpeg_noise(operator: operators.DecodedJPEG, std: float) -> Noise:
-    if std:
-        raise ValueError(f"noise_std is {std}, expected 0: a JPEG file has no noise but what its quality makes")
-    return JPEGNoise(operator.quality, operator.subsampling)
-
-
-def _gaussian_noise(operator: operators.Operator, std: float) -> Noise:
-    return GaussianNoise(jnp.float32(std)) if std else NoNoise()
-
-
-def _demosaicing(shape: Shape, key: jax.Array, *, pattern: str = "RGGB"):
-    return operators.Demosaicing(shape, pattern)
-
-
-def _deconvolution(
-    shape: Shape,
-    key: jax.Array,
-    *,
-    kernel_size: int = 21,
-    intensity: float = 0.5,
-    boundary: str = "circular",
-    kernel: jax.Array | None = None,
-):
-    kernel = operators.motion_kernel(key, kernel_size, intensity) if kernel is None else kernel
-    return operators.Convolution(shape, kernel, boundary)
-
-
-def _dehazing(
-    shape: Shape, key: jax.Array, *, transmission: float | jax.Array = 0.4, airlight: float | jax.Array = 0.8
-):
-    return operators.Haze(shape, jnp.asarray(transmission), jnp.asarray(airlight))
-
-
-def _compressed_sensing(
-    shape: Shape, key: jax.Array, *, rate: float = 0.75, transform: str = "fourier", mask: jax.Array | None = None
-):
-    mask = operators.sampling_mask(key, shape, rate, transform) if mask is None else mask
-    return operators.CompressedSensing(mask, shape[2], transform)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,10 +37,12 @@ class TaskDefinition:
     stored: Literal["colour", "grey", "array"] = "colour"  # how a measurement is kept on disk: as a picture, or .npy
     simple_answer: Callable[[Any, np.ndarray], np.ndarray | None] = simple_answers.unchanged  # (operator, y)
     drawn: str | None = None  # the option, an array, that the key draws unless it is given
-    noise: Callable[[Any, float], Noise] = _gaussian_noise  # (operator, its strength) -> noise
-    drawn_by: tuple[str, ...] = ()  # options that say how it is drawn, and nothing else
+    noise: Callable[[Any, float], Noise] = task_operators.gaussian_noise  # (operator, its strength) -> noise
+    instead: str | None = None  # as `drawn`, of tasks that compute what is not given
+    drawn_by: tuple[str, ...] = ()  # options that say how it is drawn, or computed, and nothing else
     method: str = "pspgd"  # what restores it unless another method is asked for
     damage: str | None = None  # how people call what it undoes in photographs; None where it is of use elsewhere
+    told: Callable[[str | os.PathLike[str]], Options] = task_operators.nothing_told  # by the file of a measurement
     hint: str = ""  # the words on the command line that go with the damage, beside the task's name
 
     @property
@@ -183,8 +60,9 @@ class TaskDefinition:
         return {**self.options, **options}
 
     def idle(self, options: Options) -> list[str]:
-        """Those of the options that change nothing beside the others: how to draw what is given need not be said."""
-        is_given = self.drawn is not None and options.get(self.drawn) is not None
+        """Those of the options that change nothing beside the others: how to make what is given need not be said."""
+        made = self.drawn or self.instead
+        is_given = made is not None and options.get(made) is not None
         return [name for name in self.drawn_by if name in options] if is_given else []
 
     @property
@@ -201,7 +79,7 @@ _ROWS = (
     TaskDefinition(
         "super_resolution",
         "enlarge a picture that was reduced by an integer factor",
-        _super_resolution,
+        task_operators.super_resolution,
         0.01,
         image_shape=geometry.enlarged_shape,
         multiple=geometry.factor,
@@ -212,15 +90,17 @@ _ROWS = (
     TaskDefinition(
         "gaussian_deblur",
         "sharpen a picture blurred by a Gaussian",
-        _gaussian_deblur,
+        task_operators.gaussian_deblur,
         0.01,
+        instead="kernel",
+        drawn_by=("kernel_size", "std"),
         damage="out of focus",
         hint="--option std=2",
     ),
     TaskDefinition(
         "motion_deblur",
         "sharpen a picture blurred by a moving camera",
-        _motion_deblur,
+        task_operators.motion_deblur,
         0.01,
         drawn="kernel",
         drawn_by=("kernel_size", "intensity"),
@@ -230,7 +110,7 @@ _ROWS = (
     TaskDefinition(
         "inpainting_random",
         "fill in pixels missing at random",
-        _inpainting_random,
+        task_operators.inpainting_random,
         0.01,
         simple_answer=simple_answers.interpolated,
         drawn="mask",
@@ -241,7 +121,7 @@ _ROWS = (
     TaskDefinition(
         "inpainting_box",
         "fill in a missing box",
-        _inpainting_box,
+        task_operators.inpainting_box,
         0.05,
         simple_answer=simple_answers.interpolated,
         drawn="mask",
@@ -250,7 +130,7 @@ _ROWS = (
     TaskDefinition(
         "phase_retrieval",
         "recover a picture from Fourier amplitudes (keep the best of 4 samples)",
-        _phase_retrieval,
+        task_operators.phase_retrieval,
         0.05,
         image_shape=geometry.unpadded_shape,
         stored="array",
@@ -260,7 +140,7 @@ _ROWS = (
     TaskDefinition(
         "nonlinear_deblur",
         "undo a neural model of camera shake (needs converted weights)",
-        _nonlinear_deblur,
+        task_operators.nonlinear_deblur,
         0.05,
         multiple=lambda options: neural_blur.STRIDE,
         drawn="code",
@@ -270,7 +150,7 @@ _ROWS = (
     TaskDefinition(
         "high_dynamic_range",
         "recover what over-exposure clipped",
-        _high_dynamic_range,
+        task_operators.high_dynamic_range,
         0.05,
         simple_answer=simple_answers.darkened,
         damage="burnt out",
@@ -279,7 +159,7 @@ _ROWS = (
     TaskDefinition(
         "denoising",
         "remove Gaussian noise of known strength",
-        lambda shape, key: operators.Denoising(shape),
+        task_operators.denoising,
         0.2,
         damage="noisy",
         hint="--noise 0.1",
@@ -287,7 +167,7 @@ _ROWS = (
     TaskDefinition(
         "colorization",
         "colour a grey picture",
-        lambda shape, key: operators.Colorization(shape),
+        task_operators.colorization,
         0.01,
         image_shape=geometry.coloured_shape,
         stored="grey",
@@ -297,17 +177,18 @@ _ROWS = (
     TaskDefinition(
         "jpeg",
         "remove the artefacts of JPEG compression",
-        _jpeg,
+        task_operators.jpeg,
         0.0,
         multiple=lambda options: 16 if options["subsampling"] else 8,
         damage="blocky",
         hint="--option quality=20",
-        noise=_jpeg_noise,
+        told=task_operators.jpeg_told,
+        noise=task_operators.jpeg_noise,
     ),
     TaskDefinition(
         "demosaicing",
         "colour what a sensor records behind a Bayer filter",
-        _demosaicing,
+        task_operators.demosaicing,
         0.01,
         image_shape=geometry.coloured_shape,
         stored="grey",
@@ -316,19 +197,21 @@ _ROWS = (
     TaskDefinition(
         "deconvolution",
         "sharpen a picture blurred by a known point spread function, under one of three boundaries",
-        _deconvolution,
+        task_operators.deconvolution,
         0.01,
         drawn="kernel",
+        drawn_by=("kernel_size", "intensity"),
     ),
-    TaskDefinition("dehazing", "remove a haze of known density and colour", _dehazing, 0.01),
+    TaskDefinition("dehazing", "remove a haze of known density and colour", task_operators.dehazing, 0.01),
     TaskDefinition(
         "compressed_sensing",
         "recover a picture from some of its Fourier or Hadamard coefficients",
-        _compressed_sensing,
+        task_operators.compressed_sensing,
         0.01,
         stored="array",
         simple_answer=simple_answers.back_projected,
         drawn="mask",
+        drawn_by=("rate",),
     ),
 )
 TASKS: dict[str, TaskDefinition] = {row.name: row for row in _ROWS}
@@ -420,7 +303,7 @@ def task(
       The task: `.degradation`, `.settings` and `.sampler(method)`.
 
     Raises:
-      ValueError: If the name is unknown, a value is out of range, or an option changes nothing: how to draw a mask or
+      ValueError: If the name is unknown, a value is out of range, or an option changes nothing: how to make a mask or
         kernel that is given.
       TypeError: If the task has no such option.
 
@@ -433,8 +316,9 @@ def task(
     shape = _checks.image_shape("image_shape", image_shape)
     _checks.known(f"task {name!r}", "option", options, tuple(definition.options))
     if idle := definition.idle(options):
+        made = definition.drawn or definition.instead
         raise ValueError(
-            f"{', '.join(idle)} of {name} say how to draw a {definition.drawn}, and change nothing where one is given; "
+            f"{', '.join(idle)} of {name} say how to make a {made}, and change nothing where one is given; "
             "leave them out"
         )
     std = definition.noise_std if noise_std is None else noise_std

@@ -96,6 +96,37 @@ def test_a_picture_that_diverges_is_left_out_of_the_means(run, tmp_path, prior, 
         assert report["mean"][kind]["psnr"] == pytest.approx((first[kind]["psnr"] + last[kind]["psnr"]) / 2)
 
 
+def test_a_folder_is_evaluated_by_turns_as_it_is_at_once(run, tmp_path, prior, monkeypatch):
+    for i, name in enumerate(("a.png", "b.png", "c.png")):
+        images.save(tmp_path / "in" / name, np.roll(PHOTO, i))
+    stacks, evaluated = [], evaluation.evaluate
+
+    def evaluate(sampler, prior, degradation, truths, **options):
+        stacks.append(len(truths))
+        return evaluated(sampler, prior, degradation, truths, **options)
+
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    words = ["evaluate", "in", "--task", "denoising", "--batch-size", 1, *fast(prior)]
+    assert run(*words, "-o", "whole.json", "--save", "whole")[0] == 0
+    monkeypatch.setattr("jaxrestore.cli.evaluate._PICTURES", 2)
+    assert run(*words, "-o", "turns.json", "--save", "turns")[0] == 0
+    assert stacks == [3, 2, 1]
+    whole, turns = (json.loads((tmp_path / f).read_text())["pictures"] for f in ("whole.json", "turns.json"))
+    assert [p["restored"] for p in turns] == [p["restored"] for p in whole]
+    for name in ("a.png", "c.png"):
+        assert (tmp_path / "turns" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_tune_says_which_settings_of_the_grid_change_nothing(run, tmp_path, prior):
+    images.save(tmp_path / "photos" / "a.png", PHOTO)
+    words = ["tune", "--data", "photos", "--size", 32, "-o", "best.json", "--task", "denoising", "--metric", "psnr"]
+    words += ["--grid", "momentum=0.1,0.9", "--grid", "learning_rate=0.001"]
+    code, _, error = run(*words, *with_settings(prior, num_steps=2, warmup_steps=1))
+    assert code == 0, error
+    assert "--grid momentum changes nothing of spgd for denoising" in error
+    assert "--grid learning_rate" not in error
+
+
 def test_evaluate_ends_although_every_picture_diverges(run, tmp_path, prior):
     images.save(tmp_path / "in" / "a.png", PHOTO)
     words = ["evaluate", "in", "-o", "e.json", "--task", "denoising"]

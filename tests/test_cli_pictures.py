@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 from cli_words import PHOTO, fast
+from PIL import Image
 
 from jaxrestore import images
 
@@ -44,6 +45,23 @@ def test_transparency_is_cut_with_its_picture(run, tmp_path, prior):
     out = images.read(tmp_path / "out.png")
     assert out.pixels.shape == (16, 16, 3)
     np.testing.assert_allclose(out.alpha, alpha[:16, :16], atol=1e-4)
+
+
+def test_a_jpeg_file_tells_its_quality_unless_it_is_given(run, tmp_path, prior):
+    for name, quality in {"a.jpg": 30, "b.jpg": 60}.items():
+        picture = Image.fromarray(images.to_uint8(COLOUR))
+        (tmp_path / "in").mkdir(exist_ok=True)
+        picture.save(tmp_path / "in" / name, quality=quality, subsampling=0)
+    words = ["--task", "jpeg", "--prior", prior, "--method", "ddnm", "--set", "num_steps=2", "--quiet"]
+    code, _, error = run("restore", "in", "-o", "out", *words)
+    assert code == 0, error
+    assert "a.jpg: quality=30, as the file tells" in error
+    assert "b.jpg: quality=60, as the file tells" in error
+    code, _, error = run("restore", "in", "-o", "given", *words, "--option", "quality=60")
+    assert (code, "quality" in error) == (0, False)
+    told, given = ([images.load(tmp_path / f / n) for n in ("a.jpg", "b.jpg")] for f in ("out", "given"))
+    assert np.abs(told[0] - given[0]).max() > 2 / 255  # of another quality
+    np.testing.assert_allclose(told[1], given[1], atol=4 / 255)
 
 
 def test_a_grey_picture_is_coloured(run, tmp_path, prior):

@@ -4,6 +4,7 @@ import pathlib
 import tempfile
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -163,10 +164,21 @@ def test_what_changes_nothing_is_said(run, tmp_path, prior, not_restored, task, 
         assert err.count("\n") == 1
 
 
-def test_the_library_refuses_how_to_draw_what_is_given():
-    mask = operators.random_mask(KEY, SHAPE, 0.5)
-    with pytest.raises(ValueError, match="rate of inpainting_random say how to draw a mask, and change nothing"):
-        jr.task("inpainting_random", image_shape=SHAPE, mask=mask, rate=0.5)
+def test_the_library_refuses_how_to_make_what_is_given():
+    """Of every task that takes a mask or a kernel: there is no option that it neither uses nor refuses beside one."""
+    given = {"mask": operators.random_mask(KEY, SHAPE, 0.5), "kernel": jnp.full((3, 3), 1 / 9)}
+    other = {"rate": 0.3, "kernel_size": 5, "intensity": 0.3, "std": 2.0, "box": 2, "margin": 1}
+    refused = set()
+    for name, row in jr.TASKS.items():
+        for kind in {kind for kind in given if row.options.get(kind, "no option") is None}:
+            for option in (other.keys() & row.options.keys()) - {kind}:
+                with pytest.raises(
+                    ValueError, match=f"{option} of {name} say how to make a {kind}, and change nothing"
+                ):
+                    jr.task(name, image_shape=SHAPE, **{kind: given[kind], option: other[option]})
+                refused.add(name)
+    assert refused == {name for name, row in jr.TASKS.items() if row.drawn in given or row.instead in given}
+    assert len(refused) == 6
 
 
 def test_degrade_says_what_a_given_mask_makes_idle(run, tmp_path):

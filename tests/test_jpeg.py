@@ -13,6 +13,7 @@ from PIL import Image
 import jaxrestore as jr
 from jaxrestore import images
 from jaxrestore.operators.jpeg import quantisation_tables
+from jaxrestore.pictures.jpeg_file import compression
 
 
 def smooth_picture(shape=(64, 96)):
@@ -38,6 +39,29 @@ def test_quantisation_tables_are_those_of_the_file(quality):
     ours = quantisation_tables(quality)
     np.testing.assert_array_equal(np.reshape(tables[0], (8, 8)), ours[..., 0])
     np.testing.assert_array_equal(np.reshape(tables[1], (8, 8)), ours[..., 1])
+
+
+@pytest.mark.parametrize("subsampling", [False, True])
+@pytest.mark.parametrize("quality", [1, 10, 50, 85, 100])
+def test_a_file_tells_how_it_was_compressed(tmp_path, quality, subsampling):
+    file, _ = by_pillow(smooth_picture(), quality, subsampling=subsampling)
+    (tmp_path / "a.jpg").write_bytes(file.getvalue())
+    assert compression(tmp_path / "a.jpg") == (quality, subsampling)
+
+
+def test_a_grey_file_and_tables_of_a_cameras_own_tell_the_nearest_quality(tmp_path):
+    grey = Image.fromarray(images.to_uint8(smooth_picture())).convert("L")
+    grey.save(tmp_path / "grey.jpg", quality=30)
+    assert compression(tmp_path / "grey.jpg") == (30, False)
+    tables = [(1.03 * quantisation_tables(30)[..., i]).round().astype(int).ravel().tolist() for i in (0, 1)]
+    grey.convert("RGB").save(tmp_path / "own.jpg", qtables=tables, subsampling=0)
+    assert abs(compression(tmp_path / "own.jpg").quality - 30) <= 2
+
+
+def test_other_files_tell_nothing_of_compression(tmp_path):
+    images.save(tmp_path / "a.png", smooth_picture())
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    assert [compression(tmp_path / name) for name in ("a.png", "b.jpg", "missing.jpg")] == [None] * 3
 
 
 @pytest.mark.parametrize("quality", [5, 10, 30])

@@ -54,7 +54,6 @@ TASKS = {
     "dehazing": ({}, NOT_LINEAR),
     "compressed_sensing": ({}, set()),
 }
-WITHOUT_NOISE_OF_ITS_OWN = {"jpeg"}
 
 
 @functools.cache
@@ -64,7 +63,7 @@ def degradation(name):
         params = {n: jnp.full(s.shape, 0.01) for n, s in blur_shapes(4, 1, 1).items()}
         code = jnp.zeros(code_shape(NONLINEAR_BLUR_SHAPE, params))
         return jr.Degradation(operators.NonlinearBlur(NONLINEAR_BLUR_SHAPE, params, code), jr.GaussianNoise(0.05))
-    noise_std = None if name in WITHOUT_NOISE_OF_ITS_OWN else 0.05
+    noise_std = 0.0 if name == "jpeg" else 0.05  # a file has no noise but that of its quality
     return jr.task(name, image_shape=SHAPE, noise_std=noise_std, **TASKS[name][0]).degradation
 
 

@@ -87,7 +87,7 @@ def test_batches_and_several_grids(prior):
 
 @pytest.mark.parametrize("name", ["high_dynamic_range", "phase_retrieval", "inpainting_random", "jpeg"])
 def test_any_operator_goes_with_it(name, prior):
-    degradation = jr.task(name, image_shape=(16, 16, 3), noise_std=0.05).degradation
+    degradation = jr.task(name, image_shape=(16, 16, 3)).degradation
     y = degradation.measure(KEY, jnp.zeros((16, 16, 3)))
     image = jax.jit(AGAIN.sample)(KEY, prior, degradation, y).image
     assert image.shape == (16, 16, 3)
@@ -129,6 +129,18 @@ def test_what_enlargement_cannot_express_is_noise():
     np.testing.assert_allclose(coarse.noise.std, np.hypot(0.05, error), rtol=1e-5)
     poisson = jr.Degradation(FINE.operator, jr.PoissonNoise(1.0))
     assert coarse_degradation(poisson, 2).noise is poisson.noise
+
+
+@pytest.mark.parametrize("quality", [5, 50])
+def test_what_jpeg_loses_is_noise_of_pixels_on_a_coarser_grid(quality):
+    """Not of coefficients in steps, as it is for the operator's own decomposition, whatever the quality."""
+    shape = (64, 64, 3)
+    fine = jr.task("jpeg", image_shape=shape, quality=quality).degradation
+    photograph = jnp.asarray(images.load(PHOTOGRAPH)[:64, :64])
+    lost = jnp.sqrt(jnp.mean(jnp.square(fine.measure(KEY, photograph) - photograph)))
+    noise = coarse_degradation(fine, 2).noise
+    own = jnp.sqrt(jnp.square(noise.std) - jnp.square(enlargement_error(fine.operator, 2)))
+    assert 0.3 * lost < own < 3 * lost
 
 
 def test_a_prior_of_one_size_is_warned_of():

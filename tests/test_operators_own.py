@@ -165,6 +165,12 @@ class TestStructure:
 
 
 class TestComposed:
+    def test_a_pipe_has_the_order_in_which_the_image_meets_them(self):
+        piped = BLUR | SMALLER
+        assert (type(piped), piped.inner, piped.outer) == (operators.Composed, BLUR, SMALLER)
+        with pytest.raises(TypeError, match="unsupported operand"):
+            BLUR | 3
+
     def test_is_one_after_the_other(self):
         x = jax.random.normal(KEY, SHAPE)
         np.testing.assert_array_equal((SMALLER @ BLUR)(x), SMALLER(BLUR(x)))

@@ -74,6 +74,30 @@ class TestClosedForms:
         assert low < spread < high
 
 
+@pytest.mark.parametrize("subsampling", [False, True])
+def test_moment_matching_weighs_what_jpeg_loses_in_quantisation_steps(subsampling):
+    """As methods do that use the operator's decomposition: its error is not white in pixels."""
+    operator = operators.DecodedJPEG((16, 16, 3), 30, subsampling)
+    degradation = jr.Degradation(operator, jr.JPEGNoise(30, subsampling))
+    x, y = 0.3 * jax.random.normal(jax.random.key(0), (2, 16, 16, 3))
+    sigma, shrink = 0.8, 0.4  # x0 = shrink x, so V = sigma^2 shrink
+    likelihood = samplers.moment_matching(200)
+
+    @jax.jit
+    def pull(x, y):
+        return likelihood(lambda x: (shrink * x, ()), x, samplers.likelihood.Level(1.0, sigma), degradation, y).gradient
+
+    score = operators.likelihood_score(operator, y - shrink * x, sigma**2 * shrink, 1 / 12)
+    np.testing.assert_allclose(pull(x, y), -shrink * score, atol=2e-3 * float(jnp.abs(score).max()))
+
+
+def test_jpeg_noise_of_another_operator_is_refused():
+    degradation = jr.Degradation(operators.Denoising((16, 16, 3)), jr.JPEGNoise(30))
+    sampler, prior = jr.diffpir(num_steps=2), isotropic((16, 16, 3))
+    with pytest.raises(TypeError, match="JPEGNoise, whose strength is told in the decomposition of a DecodedJPEG"):
+        jax.eval_shape(sampler.sample, KEY, prior, degradation, jnp.zeros((16, 16, 3)))
+
+
 def test_moment_matching_is_the_exact_posterior_mean_of_a_gaussian():
     """E[x0 | x_t, y] of a Gaussian prior, by dense linear algebra."""
     sigma, noise = 0.7, 0.2

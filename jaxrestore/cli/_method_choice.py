@@ -1,9 +1,10 @@
 """How to restore: the options of a method and its prior."""
 
 import dataclasses
+import itertools
 import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -87,6 +88,14 @@ class MethodChoice(_Choice):
             named = " and ".join(f"--set {name}" for name in idle)
             warnings.warn(f"{named} changes nothing of {self.method_name} for {task.name}, as it is set", stacklevel=2)
         return settings
+
+    def warn_of_idle_grid(self, grid: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], task: Task) -> None:
+        """Say which settings of a grid change nothing, whatever the others of the grid are."""
+        operator = task.degradation.operator
+        rows = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+        idle = [set(self.method.idle({**fixed, **row}, operator)) for row in rows]
+        if named := " and ".join(f"--grid {name}" for name in grid if all(name in names for names in idle)):
+            warnings.warn(f"{named} changes nothing of {self.method_name} for {task.name}, as it is set", stacklevel=2)
 
     def warn_of_idle_noise(self) -> None:
         """Say that how noisy a measurement is makes no difference to its restoration, if so."""

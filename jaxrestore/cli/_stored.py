@@ -53,7 +53,7 @@ def without_pixels(like: images.Picture | None, *, keep_alpha: bool = True) -> i
     return dataclasses.replace(like, pixels=np.empty((0, 0, 1), np.float32), alpha=like.alpha if keep_alpha else None)
 
 
-def count_alike(paths: Iterable[pathlib.Path], first: pathlib.Path, drawn: Callable[[pathlib.Path], str | None]) -> int:
+def count_alike(paths: Iterable[pathlib.Path], first: pathlib.Path, made_as: Callable[[pathlib.Path], str]) -> int:
     """How many of a folder's pictures are restored with one of them, as far as their files' first bytes tell.
 
     It is the same in all processes and however much is done already, so that all of them run the same program.
@@ -61,10 +61,10 @@ def count_alike(paths: Iterable[pathlib.Path], first: pathlib.Path, drawn: Calla
     Args:
       paths: Of the folder.
       first: The one.
-      drawn: What tells the mask or kernel of a picture from others.
+      made_as: What tells how a picture was measured from how others were.
     """
-    asked = (_sides(first), drawn(first))
-    return sum((_sides(path), drawn(path)) == asked for path in paths)
+    asked = (_sides(first), made_as(first))
+    return sum((_sides(path), made_as(path)) == asked for path in paths)
 
 
 def _sides(path: pathlib.Path) -> tuple[int, ...] | None:

@@ -72,6 +72,17 @@ class TaskChoice:
             warnings.warn(f"{named} changes nothing: the {drawn} is given, and none is drawn at random", stacklevel=2)
         return self.definition.complete(options)
 
+    def options_of(self, picture: pathlib.Path, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options for one measurement: what its file tells goes before defaults, and what is given before both.
+
+        Args:
+          picture: The measurement's file.
+          options: What `read_options` returned.
+        """
+        given = {pair.partition("=")[0] for pair in self.options}
+        told = {name: value for name, value in self.definition.told(picture).items() if name not in given}
+        return {**options, **told}
+
     def find_drawn(self, picture: pathlib.Path) -> pathlib.Path | None:
         """The file of the mask or kernel that a picture was measured with, the named one or that beside it.
 
@@ -149,13 +160,15 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--mask",
             type=PATH,
             help="For inpainting: a picture of the mask, white where pixels are known, black or transparent where "
-            "they are missing.  [default: NAME.mask.png beside each picture to restore]",
+            "they are missing; for compressed sensing, white where coefficients are known.  "
+            "[default: NAME.mask.png beside each picture to restore]",
         ),
         click.option(
             "--kernel",
             type=PATH,
-            help="For motion deblurring: the kernel, with odd sides and any scale, as a picture or .npy; what a bright "
-            "point became (blur is convolution).  [default: NAME.kernel.png beside each picture to restore]",
+            help="For motion deblurring and deconvolution: the kernel, with odd sides and any scale, as a picture or "
+            ".npy; what a bright point became (blur is convolution).  "
+            "[default: NAME.kernel.png beside each picture to restore]",
         ),
         seed_option,
     )

@@ -5,14 +5,16 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from jaxrestore import evaluation, images, parallel
+from jaxrestore import evaluation, images, memory, parallel
 from jaxrestore.cli import _comparison, _files, _prior, _targets
 from jaxrestore.cli._failures import Failures
 from jaxrestore.cli._method_choice import MethodChoice, method_options
@@ -22,7 +24,11 @@ from jaxrestore.cli._reports import json_scores, print_table, score_titles
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.evaluation import Scores
+from jaxrestore.samplers import Sampler
 from jaxrestore.storage.files import NoRoomError, write_whole
+from jaxrestore.tasks import Task
+
+_PICTURES = 32  # of one shape in memory at a time, or a batch if that is more
 
 
 class Row(NamedTuple):
@@ -38,6 +44,15 @@ class Row(NamedTuple):
     def failed(self) -> bool:
         """Whether it has no result."""
         return math.isnan(self.restored.psnr)
+
+
+class _Plan(NamedTuple):
+    """Pictures of one shape, and how they are restored."""
+
+    members: list[int]
+    task: Task
+    settings: dict[str, Any]
+    sampler: Sampler
 
 
 @click.command("evaluate")
@@ -75,39 +90,58 @@ def command(
     lpips = metric_choice.load()
     prior, channels = method_choice.load_prior()
     failures = Failures(len(paths), strict=strict, advice=method_choice.advice)
-    pictures: dict[int, images.Picture] = {}
+
+    def read(path: pathlib.Path) -> tuple[np.ndarray, images.Picture]:
+        """What is seen of a picture, on white, and what its result is to be kept like."""
+        picture = _files.read_clean(path, task_choice.definition.multiple(options))
+        like = dataclasses.replace(picture, pixels=picture.pixels[:0, :0], alpha=None)
+        return _prior.known_clean(picture.on_white(), channels, path), like
+
+    # Read once for their shapes and again when it is their turn: no folder is too large for memory.
+    seen: dict[int, tuple[tuple[int, int, int], int]] = {}  # shape and depth
     for i, path in enumerate(paths):
         with failures.of(path):
-            picture = _files.read_clean(path, task_choice.definition.multiple(options))
-            truth = _prior.known_clean(picture.on_white(), channels, path)
-            pictures[i] = dataclasses.replace(picture, pixels=truth, alpha=None)  # what is seen, on white
+            truth, like = read(path)
+            height, width, depth = truth.shape
+            seen[i] = (height, width, depth), like.depth
     plans = []
-    for shape, members in _groups(pictures).items():
+    for shape, members in _groups(seen).items():
         with failures.of(*(paths[i] for i in members)):
             evaluation.check_scorable(shape)
             task = task_choice.build(shape, options)
             settings = method_choice.settings_for(task)
-            plans.append((members, task, settings, method_choice.method.build(**settings)))
+            plans.append(_Plan(members, task, settings, method_choice.method.build(**settings)))
     failures.check_some_left(len(plans))
     if save is not None:
-        _targets.check_room(save, ((targets[i], p.pixels.shape, p.depth) for i, p in pictures.items()))
+        _targets.check_room(save, ((targets[i], shape, depth) for i, (shape, depth) in seen.items()))
 
     rows_by_index: dict[int, Row] = {}
     scenes: dict[int, _comparison.Scene] = {}  # of the page, if there is one
-    shapes: list[dict[str, Any]] = []
-    for members, task, settings, sampler in plans:
-        truths = [pictures[i].pixels for i in members]
+    mesh = parallel.local_mesh()
+    for plan, places in _turns(plans, _at_once(method_choice.batch_size, mesh)):
+        found: dict[int, tuple[np.ndarray, images.Picture]] = {}  # by their places among those of one shape
+        for place in places:
+            # What there is to warn of was said when they were read first.
+            with failures.of(paths[plan.members[place]]), warnings.catch_warnings(action="ignore"):
+                found[place] = read(paths[plan.members[place]])
+        if not found:
+            continue
+        members = [plan.members[place] for place in found]
+        truths, likes = zip(*found.values(), strict=True)
+        task, settings = plan.task, method_choice.settings_for_report(plan.settings)["settings"]
         result = evaluation.evaluate(
-            sampler,
+            plan.sampler,
             prior,
             task.degradation,
             np.stack(truths),
             # The library counts from 0 in every stack: pictures of another shape need keys of their own.
-            key=jax.random.fold_in(key_for("evaluation", task_choice.seed), members[0]),
+            key=jax.random.fold_in(key_for("evaluation", task_choice.seed), plan.members[0]),
             lpips=lpips,
             batch_size=method_choice.batch_size,
             num_samples=method_choice.samples,
-            mesh=parallel.local_mesh(),
+            indices=list(found),
+            collection=len(plan.members),
+            mesh=mesh,
             progress=not method_choice.quiet,
         )
         for j, i in enumerate(members):
@@ -118,19 +152,18 @@ def command(
             if targets and not rows_by_index[i].failed:
                 # Scores are what was computed for: a disk that is full does not keep the others from being made.
                 with contextlib.suppress(NoRoomError), failures.of(paths[i]):
-                    _ = images.write(targets[i], result.restored[j], like=pictures[i], overwrite=force)
+                    _ = images.write(targets[i], result.restored[j], like=likes[j], overwrite=force)
             if report is not None:
                 made = _comparison.restoration(
                     method_choice.method_name,
                     result.restored[j],
                     result.scores[j],
                     {"seconds": f"{rows_by_index[i].seconds:.1f}"},
-                    method_choice.settings_for_report(settings)["settings"],
+                    settings,
                     lpips,
                 )
                 scenes[i] = _comparison.scene(paths[i].name, task, truths[j], result.measurements[j], [made], lpips)
         restored = [paths[i] for i in members if not rows_by_index[i].failed]
-        shapes.append({"shape": truths[0].shape, **method_choice.settings_for_report(settings)})
         failures.note_divergences(result.divergences, [paths[i] for i in members], restored)
 
     rows = [row for _, row in sorted(rows_by_index.items())]
@@ -142,19 +175,34 @@ def command(
         _comparison.write_page(report, title, choices, [scene for _, scene in sorted(scenes.items())])
         click.echo(str(report))
     if out is not None:
+        shapes = [
+            {"shape": p.task.degradation.image_shape, **method_choice.settings_for_report(p.settings)} for p in plans
+        ]
         content = {**choices, "environment": evaluation.environment(), "shapes": shapes, "failures": failures.by_name}
         _write(out, content, rows, means)
         click.echo(str(out))
     failures.raise_any()
 
 
-def _groups(pictures: Mapping[int, images.Picture]) -> dict[tuple[int, int, int], list[int]]:
+def _groups(seen: Mapping[int, tuple[tuple[int, int, int], int]]) -> dict[tuple[int, int, int], list[int]]:
     """Pictures by the shape of their colours: those are restored together."""
     groups: dict[tuple[int, int, int], list[int]] = {}
-    for i, picture in pictures.items():
-        height, width, channels = picture.pixels.shape
-        groups.setdefault((height, width, channels), []).append(i)
+    for i, (shape, _) in seen.items():
+        groups.setdefault(shape, []).append(i)
     return groups
+
+
+def _at_once(batch_size: int | None, mesh: Mesh | None) -> int:
+    """How many pictures of one shape are in memory together: some full batches, so that none is filled up for it."""
+    batch = batch_size or memory.usual_batch(jax.local_devices()[0]) * (1 if mesh is None else mesh.size)
+    return batch * max(1, _PICTURES // batch)
+
+
+def _turns(plans: Sequence[_Plan], count: int) -> Iterator[tuple[_Plan, range]]:
+    """The plans, each with the places of so many of its pictures at a time."""
+    for plan in plans:
+        for start in range(0, len(plan.members), count):
+            yield plan, range(start, min(start + count, len(plan.members)))
 
 
 def _means(rows: Sequence[Row]) -> dict[str, Scores]:

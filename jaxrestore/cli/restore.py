@@ -1,10 +1,10 @@
 """`jaxrestore restore`."""
 
-import hashlib
+import functools
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -12,8 +12,9 @@ import jax
 import numpy as np
 
 from jaxrestore import estimates, images, parallel, stopping
-from jaxrestore.cli import _estimates, _files, _prior, _stored, _targets
+from jaxrestore.cli import _estimates, _files, _jobs, _stored, _targets
 from jaxrestore.cli._failures import Failures
+from jaxrestore.cli._jobs import Job
 from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._options import PATH, force_option, out_option, strict_option
 from jaxrestore.cli._seeds import key_for
@@ -30,22 +31,6 @@ _TILE, _LARGEST_WHOLE = 256, 512  # pixels; networks know the sizes they were tr
 
 
 _SAVING = 20.0  # seconds that a signal leaves for writing what is restored already
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
-
-
-class Job(NamedTuple):
-    """A picture to restore."""
-
-    source: pathlib.Path
-    target: pathlib.Path
-    index: int  # its place in the folder, whatever is skipped: it chooses the key
-    shape: tuple[int, ...]  # (H, W, C) of the measurement
-    like: images.Picture | None  # depth and mode of its file, without pixels and alpha; None for arrays
-    drawn: pathlib.Path | None  # the file of its mask or kernel, for tasks that have one
-    drawn_as: str | None  # what tells this file from those of others
 
 
 class Plan(NamedTuple):
@@ -118,9 +103,10 @@ def command(
     Every file is written as soon as its batch is done. PNG, JPEG, WebP and TIFF, any size; amplitudes for phase
     retrieval as .npy. Results keep what their format can of SOURCE: 16 bits, grey, transparency (inpainting fills it
     in), resolution and texts; colours are sRGB. Masks and kernels are named, or lie beside the pictures as `degrade`
-    writes them. A picture that cannot be read or written, or diverges, does not keep the others from being restored: it
-    is named at the end, and the exit code is 1. Several devices share each batch; several processes take --share of a
-    folder. Pictures are read when it is their turn, and the batch size follows from the memory that is free.
+    writes them; JPEG files tell their quality. A picture that cannot be read or written, or diverges, does not keep the
+    others from being restored: it is named at the end, and the exit code is 1. Several devices share each batch;
+    several processes take --share of a folder. Pictures are read when it is their turn, and the batch size follows from
+    the memory that is free.
 
     \b
     jaxrestore restore small.png -o large.png --task super_resolution --option factor=4
@@ -146,21 +132,30 @@ def command(
     calibration = method_choice.load_calibration(task_choice, options) if save_std else None
     prior, channels = method_choice.load_prior(dtype=dtype)
 
+    @functools.cache
+    def options_of(path: pathlib.Path) -> dict[str, Any]:
+        return task_choice.options_of(path, options)
+
+    @functools.cache
+    def made_as(path: pathlib.Path) -> str:
+        return _jobs.made_as(path, task_choice, options_of(path))
+
     def read(path: pathlib.Path, say: Callable[[str], Any]) -> tuple[np.ndarray, images.Picture | None]:
-        return _read(path, channels, task_choice, options, say)
+        return _jobs.read(path, channels, task_choice, options_of(path), say)
 
     failures = Failures(len(indices), strict=strict, advice=method_choice.advice)
     jobs = []
     for i in indices:
         # Every picture is looked at before the first is restored, and read again when its batch's turn comes.
         with failures.of(paths[i]):
-            jobs.append(_job(paths[i], targets[i], i, read, task_choice, options))
+            jobs.append(_jobs.job(paths[i], targets[i], i, read, task_choice, options_of(paths[i])))
+            _jobs.say_told(jobs[-1], options)
 
     # All tasks and samplers are made, and so all options checked, before the first picture is restored.
     plans = []
-    for group in _groups(jobs):
+    for group in _jobs.groups(jobs):
         with failures.of(*(job.source for job in group)):
-            plans.append(_plan(group, task_choice, method_choice, options))
+            plans.append(_plan(group, task_choice, method_choice))
     failures.check_some_left(len(plans))
 
     def stack_of(group: Sequence[Job]) -> _stored.Measurements:
@@ -179,12 +174,12 @@ def command(
                 "batch_size": method_choice.batch_size,
                 "num_samples": method_choice.samples,
                 "indices": [job.index for job in group],
-                "collection": _stored.count_alike(paths, group[0].source, lambda path: _drawn_as(path, task_choice)),
+                "collection": _stored.count_alike(paths, group[0].source, made_as),
                 "mesh": parallel.local_mesh(),
             }
             key = key_for("sampler", task_choice.seed)
             if estimate:
-                task = task_choice.build(degradation.image_shape, options, group[0].drawn)
+                task = task_choice.build(degradation.image_shape, group[0].options, group[0].drawn)
                 cost = method_choice.cost(method_choice.settings_for(task))
                 found = estimates.estimate(*arguments, key=key, **batching)
                 click.echo("\n".join(_estimates.lines(len(group), degradation.image_shape, cost, found)))
@@ -209,65 +204,10 @@ def command(
             failures.note_divergences(divergences, [job.source for job in group], restored)
 
 
-def _read(
-    path: pathlib.Path, channels: int, task_choice: TaskChoice, options: Mapping[str, Any], say: Callable[[str], Any]
-) -> tuple[np.ndarray, images.Picture | None]:
-    """A measurement, without the border that the task cannot treat, and what its result is to be kept like."""
-    definition = task_choice.definition
-    (y, like), multiple = _files.read_measurement(path, definition), definition.multiple(options)
-    y = _prior.known_measurement(y, channels, definition, path)
-    try:
-        height, width, _ = definition.image_shape(y.shape, options)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    if height % multiple or width % multiple:
-        # Such an image has the sides of its measurement: those that are enlarged are multiples of their factor.
-        def part(pixels: np.ndarray) -> np.ndarray:
-            return images.crop_to_multiple(pixels, multiple)
-
-        y = _files.cut(images.Picture(y), part, path).pixels
-        like = like and like.cut(part)
-        say(f"{path} is cut to {y.shape[0]}x{y.shape[1]}: sides must be multiples of {multiple}")
-    return y, like
-
-
-def _job(
-    path: pathlib.Path,
-    target: pathlib.Path,
-    index: int,
-    read: Callable[[pathlib.Path, Callable[[str], Any]], tuple[np.ndarray, images.Picture | None]],
-    task_choice: TaskChoice,
-    options: Mapping[str, Any],
-) -> Job:
-    """What is known of a picture before it is restored; its pixels are looked at, and not kept."""
-    drawn = task_choice.find_drawn(path)
-    y, like = read(path, _say)
-    _targets.check_sides(target, task_choice.definition.image_shape(y.shape, options))
-    light = _stored.without_pixels(like, keep_alpha=False)
-    return Job(path, target, index, y.shape, light, drawn, _drawn_as(path, task_choice))
-
-
-def _drawn_as(path: pathlib.Path, task_choice: TaskChoice) -> str | None:
-    """What tells the mask or kernel of a picture from others; None where there is none, or it is missing."""
-    try:
-        drawn = task_choice.find_drawn(path)
-        return None if drawn is None else hashlib.sha256(drawn.read_bytes()).hexdigest()
-    except (ValueError, OSError):
-        return None
-
-
-def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs whose measurements are of one shape, and whose masks or kernels are equal: they are restored together."""
-    groups: dict[tuple[Any, ...], list[Job]] = {}
-    for job in jobs:
-        groups.setdefault((job.shape, job.drawn_as), []).append(job)
-    return list(groups.values())
-
-
-def _plan(group: list[Job], task_choice: TaskChoice, method_choice: MethodChoice, options: Mapping[str, Any]) -> Plan:
+def _plan(group: list[Job], task_choice: TaskChoice, method_choice: MethodChoice) -> Plan:
     """A group of jobs with what made their measurements, and what restores them."""
-    shape = task_choice.definition.image_shape(group[0].shape, options)
-    task = task_choice.build(shape, options, group[0].drawn)
+    shape = task_choice.definition.image_shape(group[0].shape, group[0].options)
+    task = task_choice.build(shape, group[0].options, group[0].drawn)
     return Plan(group, task.degradation, method_choice.method.build(**method_choice.settings_for(task)))
 
 

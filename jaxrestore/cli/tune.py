@@ -70,6 +70,7 @@ def command(
     task = task_choice.build(truths.shape[1:], options)
     fixed = method_choice.settings_for(task, searched=grid)
     num_runs = fixed.pop("mean_of", 1)  # no argument of the factory, whose settings are searched
+    method_choice.warn_of_idle_grid(grid, fixed, task)
     trials = tuning.tune(
         method.factory,
         prior,

@@ -51,7 +51,7 @@ def relevant(operator: Operator, y: jax.Array) -> jax.Array:
 
 
 class OperatorBase:
-    """What operators inherit: the argument check, the measurement's shape, the adjoint by transposition, and `@`.
+    """What operators inherit: the argument check, the measurement's shape, the adjoint by transposition, `@` and `|`.
 
     A subclass is a frozen dataclass registered as a pytree, e.g. by `flax.struct.dataclass`. It has `image_shape`, a
     static field or a property, and defines `_apply(x)`, a JAX function of one image (H, W, C) that returns one array
@@ -95,6 +95,12 @@ class OperatorBase:
         from jaxrestore.operators.combined import Composed  # it is an OperatorBase itself
 
         return Composed(self, inner) if isinstance(inner, Operator) else NotImplemented
+
+    def __or__(self, following: Operator) -> "OperatorBase":
+        """`first | following`, in the order in which the image meets them: what `following @ first` is."""
+        from jaxrestore.operators.combined import Composed
+
+        return Composed(following, self) if isinstance(following, Operator) else NotImplemented
 
     def adjoint(self, y: jax.Array) -> jax.Array:
         """A* y, with <A x, y> = <x, A* y>, for one measurement.

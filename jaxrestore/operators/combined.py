@@ -13,7 +13,7 @@ from jaxrestore.operators._base import Operator, OperatorBase
 
 @pytree
 class Composed(OperatorBase):
-    """A(B(x)); `outer @ inner` in short. Linear if both are.
+    """A(B(x)); `outer @ inner` in short, or `inner | outer`. Linear if both are.
 
     Raises:
       ValueError: When called, if the inner operator does not measure what the outer one takes.

@@ -15,6 +15,7 @@ from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
 from jaxrestore.noise import GaussianNoise, JPEGNoise, NoNoise
 from jaxrestore.operators._base import Needs, unmet
+from jaxrestore.operators.jpeg import DecodedJPEG
 
 Estimate = Callable[[jax.Array], tuple[jax.Array, Any]]  # noisy image -> (denoised image, whatever else comes with it)
 
@@ -56,13 +57,18 @@ def noise_variance(degradation: Degradation, std: jax.typing.ArrayLike | None, d
     """Variance of the measurement noise, in a dtype: the degradation's own, or that of a given standard deviation.
 
     Raises:
-      TypeError: If none is given and the degradation's noise is not Gaussian.
+      TypeError: If none is given and the degradation's noise is not Gaussian; or if JPEG's noise is another operator's.
     """
     noise = degradation.noise
     if std is None and not isinstance(noise, GaussianNoise | JPEGNoise | NoNoise):
         mend = ", e.g. degradation.noise.equivalent_std(y)" if hasattr(noise, "equivalent_std") else ""
         raise _checks.InputTypeError(
             f"the noise is {type(noise).__name__}, which has no one strength; give the sampler noise_std{mend}"
+        )
+    if std is None and isinstance(noise, JPEGNoise) and not isinstance(degradation.operator, DecodedJPEG):
+        raise _checks.InputTypeError(
+            "the noise is JPEGNoise, whose strength is told in the decomposition of a DecodedJPEG, and the operator is "
+            f"{type(degradation.operator).__name__}; take DecodedJPEG, or operators.JPEG without noise"
         )
     if std is None:
         std = noise.std if isinstance(noise, GaussianNoise | JPEGNoise) else 0.0

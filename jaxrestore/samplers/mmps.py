@@ -1,13 +1,18 @@
 """MMPS: moment matching posterior sampling."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.sparse.linalg import cg
 
 from jaxrestore import _checks, schedules
-from jaxrestore._numerics import gmres, safe_norm
+from jaxrestore._numerics import gmres, like, safe_norm
 from jaxrestore.degradation import Degradation
+from jaxrestore.noise import JPEGNoise
+from jaxrestore.operators.jpeg import DecodedJPEG
 from jaxrestore.operators.linearised import linearise
+from jaxrestore.operators.spectral import spectral
 from jaxrestore.samplers._base import Sampler
 from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.ancestral import ancestral, guided
@@ -22,6 +27,8 @@ from jaxrestore.samplers.likelihood import (
 
 SOLVERS = ("cg", "gmres")
 
+_Map = Callable[[jax.Array], jax.Array]
+
 
 @remembered
 def moment_matching(
@@ -30,12 +37,12 @@ def moment_matching(
     """The gradient of -log N(y; A x0, A V A^T + s^2 I) with V the denoiser's own posterior covariance.
 
     V = sigma^2 dx0/dx (Tweedie's second moment) is only ever multiplied with vectors, and the system is solved by a few
-    iterations from zero: each costs one vector-Jacobian product. Nonlinear operators are linearised at x0.
+    iterations from zero: each costs one vector-Jacobian product. That multiplies with the transpose, which is the same
+    for an exact denoiser, and for a network nearly so. Nonlinear operators are linearised at x0.
 
     Args:
       solver_steps: Iterations, at least 1; few act as a regularisation.
       noise_std: s, the deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
-
       solver: "cg", conjugate gradients, or "gmres", see `mmps`.
 
     References:
@@ -54,19 +61,35 @@ def moment_matching(
         scale = level.signal * jnp.square(level.sigma)
         variance = noise_variance(degradation, noise_std, x.dtype)
 
+        residual = y - measured
+        forward, adjoint, white = _where_noise_is_white(degradation, forward, adjoint, residual)
+
         def covariance(v: jax.Array) -> jax.Array:
             (pulled,) = back(adjoint(v))
             return variance * v + scale * forward(pulled)
 
-        residual = y - measured
         if solver == "cg":
-            solution, _ = cg(covariance, residual, tol=1e-6, maxiter=solver_steps)
+            solution, _ = cg(covariance, white, tol=1e-6, maxiter=solver_steps)
         else:
-            solution = gmres(covariance, residual, solver_steps)
+            solution = gmres(covariance, white, solver_steps)
         (gradient,) = back(-adjoint(solution))
         return LikelihoodGradient(gradient, safe_norm(residual), x0, aux)
 
     return likelihood
+
+
+def _where_noise_is_white(
+    degradation: Degradation, forward: _Map, adjoint: _Map, residual: jax.Array
+) -> tuple[_Map, _Map, jax.Array]:
+    """The operator, its adjoint and a residual in coordinates in which the noise has one deviation.
+
+    They are the measurement's own, but for JPEG's noise those of the operator's decomposition.
+    """
+    if not (isinstance(degradation.noise, JPEGNoise) and isinstance(degradation.operator, DecodedJPEG)):
+        return forward, adjoint, residual
+    svd = spectral(degradation.operator, residual)
+    values = like(residual, svd.values)
+    return lambda v: values * svd.analyze(v), lambda c: svd.synthesize(values * c), svd.measured(residual)
 
 
 @remembered
