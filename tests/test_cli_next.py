@@ -37,10 +37,10 @@ def test_what_a_row_hints_at_is_understood(run, prior, row):
     words = ["restore", "in.png", "-o", "out.png", "--task", row.name, *shlex.split(hint)]
     if "kernel_size" in row.options and row.drawn is None:
         words += ["--option", "kernel_size=5"]
-    code, _, error = run(*words, "--set", "warmup_steps=0", "--prior", prior)
+    code, _, error = run(*words, "--set", "grids=0", "--prior", prior)
     # Wrong on purpose in what is checked last: no picture is restored, and nothing else is refused.
     assert code == 1
-    assert "warmup_steps is 0, expected at least 1" in error
+    assert "grids is 0, expected at least 1" in error
 
 
 def test_every_command_has_a_next_one():
