@@ -112,7 +112,7 @@ class TestComparisonsOnPhotographs:
 
     @pytest.fixture
     def folder(self, tmp_path, monkeypatch):
-        def evaluate(sampler, prior, degradation, truths, *, key):
+        def evaluate(sampler, prior, degradation, truths, *, key, lpips):
             ys = evaluation.measure(degradation, truths, key)
             restored = np.clip(truths + 0.1, -1, 1)
             scores = [evaluation.Scores(20.0 if sampler.num_steps % 2 else 10.0, 0.5, 0.1) for _ in truths]
@@ -147,7 +147,8 @@ class TestComparisonsOnPhotographs:
             "denoising/pdpps, aligned start": (1, True),
             "denoising/pdpps, neither": (1, False),
         }
-        assert "| task | method | both | selection | aligned start | neither |" in capsys.readouterr().out
+        head = "both: PSNR / LPIPS (alex) | selection: PSNR / LPIPS (alex) | aligned start: PSNR / LPIPS (alex) | neither: "
+        assert head in capsys.readouterr().out
 
 
 def test_tables_name_the_variant_of_lpips_and_results_of_each_have_a_file_of_their_own():

@@ -85,6 +85,6 @@ def test_momentum_is_carried_from_step_to_step():
     x, t = jax.random.normal(KEY, SHAPE), jnp.int32(40)
     first, memory = process.step(x, t, process.init(DEGRADATION, Y), PRIOR, DEGRADATION, Y)
     second, _ = process.step(first.mean, t, memory, PRIOR, DEGRADATION, Y)
-    bare, _ = plain.step(first.mean, t, plain.init(DEGRADATION), PRIOR, DEGRADATION, Y)
+    bare, _ = plain.step(first.mean, t, plain.init(DEGRADATION, Y), PRIOR, DEGRADATION, Y)
     smoothed, _ = transform.update(bare.gradient, memory)
     np.testing.assert_allclose(second.mean, bare.mean + 0.2 * (bare.gradient - smoothed), atol=1e-6)

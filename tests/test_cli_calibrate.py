@@ -16,7 +16,7 @@ def words(prior, tmp_path):
     for folder, count in (("photos", 2), ("others", 1)):
         for i in range(count):
             images.save(tmp_path / folder / f"{i}.png", np.roll(PHOTO, 5 * i + len(folder), 0))
-    method = ["--method", "dps", "--prior", prior, "--quiet", "--samples", 3]
+    method = ["--method", "ddrm", "--prior", prior, "--quiet", "--samples", 3]
     return ["--task", "denoising", *method]
 
 

@@ -190,7 +190,7 @@ class TestRePaint:
 
     def test_published_settings_are_the_defaults(self):
         assert jr.METHODS["repaint"].complete({}) == {
-            "num_steps": 250, "jump_length": 10, "jump_repeats": 10, "mean_of": 1
+            "num_steps": 250, "jump_length": 10, "jump_repeats": 10, "grids": 1, "mean_of": 1
         }  # fmt: skip
         assert jr.repaint().num_steps == 2410
 
