@@ -157,7 +157,8 @@ def pictures(folder: pathlib.Path, count: int) -> None:
 @pytest.mark.parametrize(("number", "code", "line"), SIGNALS)
 def test_restoring_stops_at_any_time(tmp_path, number, code, line, delay):
     pictures(tmp_path / "in", 1)
-    words = ["restore", tmp_path / "in", "-o", tmp_path / "out", "--task", "denoising", "--set", "num_steps=1000"]
+    words = ["restore", tmp_path / "in", "-o", tmp_path / "out", "--task", "denoising", "--method", "dps"]
+    words += ["--set", "num_steps=1000"]
     with started([*COMMAND, *words], env=UNCACHED) as process:
         time.sleep(delay)
         assert process.poll() is None

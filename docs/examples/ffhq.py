@@ -21,8 +21,8 @@ from jaxrestore import evaluation
 FACES = pathlib.Path("faces")  # 100 pictures, as in the papers
 SIZE = 256  # small: 32
 TASKS = ("super_resolution", "inpainting_random", "gaussian_deblur")  # small: ("super_resolution",)
-METHODS = ("spgd", "dpps", "dps")  # small: ("spgd",)
-CHANGES = {}  # small: {"num_steps": 2, "warmup_steps": 1, "learning_rate": 0.001}
+METHODS = ("spgd", "dpps", "dps")  # small: ("dps",)
+CHANGES = {}  # small: {"num_steps": 4}
 
 # %%
 # `published` are the settings of the papers and their codes. The network computes in bfloat16 on a GPU.
