@@ -145,7 +145,7 @@ class TestClasses:
         assert code == 0, error
         assert json.loads((tmp_path / "out.json").read_text())["label"] == 6
 
-    ANGLES = ("analyze", "in.png", "--task", "denoising", "--method", "dps", "--size", 32, "--steps", 2)
+    ANGLES = ("analyze", "in.png", "--task", "denoising", "--method", "spgd", "--size", 32, "--steps", 2)
 
     def test_angles_need_a_class_too(self, run, tmp_path, class_prior):
         images.save(tmp_path / "in.png", COLOUR)
