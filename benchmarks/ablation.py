@@ -9,7 +9,6 @@ import jax
 
 import jaxrestore as jr
 from benchmarks import _cells, _metrics, _photographs, _run, quality, render
-from jaxrestore import evaluation
 
 VARIANTS = {
     "both": {},
@@ -39,20 +38,7 @@ def main() -> None:
         for method in arguments.methods:
             for variant, changed in VARIANTS.items():
                 label = f"{name}/{method}, {variant}"
-                facts = {
-                    **quality.facts_of(task, method, **changed),
-                    **photographs.facts,
-                    **_metrics.facts(lpips),
-                    "dtype": prior.config.dtype,
-                }
-                if cells.due(label, facts):
-                    sampler = task.sampler(method, **changed)
-                    result = evaluation.evaluate(
-                        sampler, prior, task.degradation, photographs.stack, key=jax.random.key(0), lpips=lpips
-                    )
-                    cells.write(
-                        {label: {**facts, **quality.scores_of(task, method, photographs, result, lpips, **changed)}}
-                    )
+                if quality.measure(cells, label, task, method, prior, photographs, lpips, changed) is not None:
                     print(label, flush=True)
     if cells.path.exists():
         render.render(cells.path)

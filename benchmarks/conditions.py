@@ -14,7 +14,7 @@ import jax
 
 import jaxrestore as jr
 from benchmarks import _cells, _metrics, _photographs, _run, quality, render
-from jaxrestore import evaluation, methods
+from jaxrestore import methods
 from jaxrestore.methods import METHODS
 
 FACTORS = (2, 3, 4, 8)
@@ -83,17 +83,7 @@ def main() -> None:
         )
         for method in (m for m in arguments.methods if m in methods.able(task.degradation.operator)):
             label = f"{condition.label}/{method}"
-            facts = {
-                **quality.facts_of(task, method),
-                **photographs.facts,
-                **_metrics.facts(lpips),
-                "dtype": prior.config.dtype,
-            }
-            if cells.due(label, facts):
-                result = evaluation.evaluate(
-                    task.sampler(method), prior, task.degradation, photographs.stack, key=jax.random.key(0), lpips=lpips
-                )
-                cells.write({label: {**facts, **quality.scores_of(task, method, photographs, result, lpips)}})
+            if quality.measure(cells, label, task, method, prior, photographs, lpips) is not None:
                 print(label, flush=True)
     if cells.path.exists():
         render.render(cells.path)

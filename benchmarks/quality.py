@@ -8,7 +8,8 @@ does not bring are passed over, methods that cannot treat a task's operator too.
 """
 
 import pathlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import jax
 import numpy as np
@@ -18,6 +19,8 @@ from benchmarks import _cells, _metrics, _photographs, _run, networks, render
 from jaxrestore import evaluation, images, methods
 from jaxrestore.evaluation import Evaluation
 from jaxrestore.methods import METHODS
+from jaxrestore.priors import NetworkPrior
+from jaxrestore.restore import StreamOptions
 
 
 def suits(name: str, shape: tuple[int, ...]) -> bool:
@@ -61,6 +64,44 @@ def scores_of(
     }
 
 
+def measure(
+    cells: _cells.Cells,
+    label: str,
+    task: jr.Task,
+    method: str,
+    prior: NetworkPrior,
+    photographs: _photographs.Photographs,
+    lpips: evaluation.Perceptual,
+    changed: Mapping[str, Any] | None = None,
+    **options: Unpack[StreamOptions],
+) -> Evaluation | None:
+    """Restore all pictures and write the cell, if it is due; some settings may be changed from the task's.
+
+    Returns:
+      What came out, or None if the cell is finished.
+    """
+    changed = changed or {}
+    facts = {
+        **facts_of(task, method, **changed),
+        **photographs.facts,
+        **_metrics.facts(lpips),
+        "dtype": prior.config.dtype,
+    }
+    if not cells.due(label, facts):
+        return None
+    result = evaluation.evaluate(
+        task.sampler(method, **changed),
+        prior,
+        task.degradation,
+        photographs.stack,
+        key=jax.random.key(0),
+        lpips=lpips,
+        **options,
+    )
+    cells.write({label: {**facts, **scores_of(task, method, photographs, result, lpips, **changed)}})
+    return result
+
+
 def save(folder: pathlib.Path, name: str, method: str, paths: list[pathlib.Path], result: Evaluation) -> None:
     """The restored pictures, and what was measured where that is a picture too."""
     for path, restored, y in zip(paths, result.restored, result.measurements, strict=True):
@@ -93,27 +134,18 @@ def main() -> None:
         task = jr.task(name, image_shape=photographs.stack.shape[1:], key=jax.random.key(1))
         able = methods.able(task.degradation.operator)
         for method in [method for method in arguments.methods if method in able]:
-            label = f"{name}/{method}"
-            facts = {
-                **facts_of(task, method),
-                **photographs.facts,
-                **_metrics.facts(lpips),
-                "dtype": prior.config.dtype,
-            }
-            if not cells.due(label, facts):
-                continue
-            result = evaluation.evaluate(
-                task.sampler(method),
+            result = measure(
+                cells,
+                f"{name}/{method}",
+                task,
+                method,
                 prior,
-                task.degradation,
-                photographs.stack,
-                key=jax.random.key(0),
-                lpips=lpips,
+                photographs,
+                lpips,
                 batch_size=arguments.batch_size,
                 progress=True,
             )
-            cells.write({label: {**facts, **scores_of(task, method, photographs, result, lpips)}})
-            if arguments.save:
+            if result is not None and arguments.save:
                 save(arguments.save, name, method, photographs.paths, result)
     if cells.path.exists():
         render.render(cells.path)

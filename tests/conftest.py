@@ -144,3 +144,14 @@ def isotropic(shape=(8, 8, 3), variance: float = 0.25, mean: float = 0.0) -> Gau
     """One Gaussian with independent pixels: cheap at any size."""
     dim = int(np.prod(shape))
     return GaussianMixture(jnp.ones(1), jnp.full((1, *shape), mean), jnp.full((1, dim), variance))
+
+
+def assert_adjoint(operator, seed):
+    """<A v, w> = <v, A^T w> on random vectors, to rounding."""
+    key_v, key_w = jax.random.split(jax.random.key(seed))
+    v = jax.random.normal(key_v, operator.image_shape)
+    w = jax.random.normal(key_w, operator.measurement_shape)
+    forward, backward = float(jnp.vdot(operator(v), w)), float(jnp.vdot(v, operator.adjoint(w)))
+    # Norms of the vectors, times that of the map where it is large: an unnormalised Fourier transform is.
+    norm_v, norm_w, image = (float(jnp.linalg.norm(a.ravel())) for a in (v, w, operator(v)))
+    assert abs(forward - backward) < 1e-5 * (norm_v * norm_w + min(norm_v, norm_w) * image)

@@ -112,15 +112,14 @@ class TestComparisonsOnPhotographs:
 
     @pytest.fixture
     def folder(self, tmp_path, monkeypatch):
-        def evaluate(sampler, prior, degradation, truths, *, key, lpips):
+        def stand_in(sampler, prior, degradation, truths, *, key, lpips):
             ys = evaluation.measure(degradation, truths, key)
             restored = np.clip(truths + 0.1, -1, 1)
             scores = [evaluation.Scores(20.0 if sampler.num_steps % 2 else 10.0, 0.5, 0.1) for _ in truths]
             return evaluation.Evaluation(ys, restored, scores, 1.0, [])
 
         monkeypatch.setattr(_results, "RESULTS", tmp_path)
-        for module in (conditions, ablation):
-            monkeypatch.setattr(module.evaluation, "evaluate", evaluate)
+        monkeypatch.setattr(evaluation, "evaluate", stand_in)
         rng = np.random.default_rng(0)
         images.save(tmp_path / "photos" / "a.png", rng.uniform(-1, 1, (96, 96, 3)).astype(np.float32))
         return str(tmp_path / "photos")
