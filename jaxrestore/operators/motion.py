@@ -1,5 +1,6 @@
 """Kernels of shaking cameras, drawn at random."""
 
+import functools
 import math
 
 import jax
@@ -46,10 +47,14 @@ def motion_kernel(key: jax.Array, size: int, intensity: jax.typing.ArrayLike = 0
     _checks.within("intensity", intensity, 0.0, 1.0)
     if size % 2 == 0:
         raise ValueError(f"size is {size}, expected an odd number: an even kernel has no centre")
+    return _draw(key, jnp.asarray(intensity, jnp.float32), size)
+
+
+@functools.partial(jax.jit, static_argnums=2)  # one program: called one by one, its many small ones take seconds
+def _draw(key: jax.Array, intensity: jax.Array, size: int) -> jax.Array:
     side = _FINENESS * size
     diagonal = math.sqrt(2.0) * side
     key_steps, key_directions, key_rotation = jax.random.split(key, 3)
-    intensity = jnp.asarray(intensity, jnp.float32)
     steps = diagonal * _steps(key_steps, intensity)
     directions = _directions(key_directions, intensity) + jax.random.uniform(key_rotation, maxval=math.pi)
     moves = steps[:, None] * jnp.stack([jnp.sin(directions), jnp.cos(directions)], -1)
@@ -84,7 +89,8 @@ def _directions(key: jax.Array, intensity: jax.Array) -> jax.Array:
     """(_MOST_STEPS,), angles in radians: they stray to one side of 0 for a while, then to the other."""
     key_reach, key_jitter, key_first, key_angle, key_turn = jax.random.split(key, 5)
     reach = intensity * math.pi * jax.random.uniform(key_reach)
-    jitter = jax.random.beta(key_jitter, 2.0, 20.0)  # probability of changing sides
+    # The probability of changing sides is a draw of Beta(2, 20): the second smallest of 21 uniform ones.
+    jitter = jnp.sort(jax.random.uniform(key_jitter, (21,)))[1]
     first = reach * jax.random.uniform(key_first, minval=-1.0, maxval=1.0)
     # Triangular on [0, high] with its mode at `mode`, by the inverse of its distribution function.
     mode, high = intensity * reach, reach + _LEAST_BEND
