@@ -13,7 +13,7 @@ from jaxrestore.priors import NetworkPrior
 from scripts.drawn import records
 
 TASK = "gaussian_deblur"
-STEPS, WARMUP_STEPS = 50, 5
+STEPS, WARMUP_STEPS = 30, 5
 
 
 def make(

@@ -36,17 +36,17 @@ class Strip:
 STRIPS: Mapping[str, Strip] = {
     "spgd": Strip("gaussian_deblur", {"learning_rate": Times((0.05, 1, 4)), "warmup_steps": (1, 8, 32)}),
     "pspgd": Strip("super_resolution", {"evaluations": (4, 12, 32), "detail": (0.0, 0.5, 1.0)}),
-    "dpps": Strip("super_resolution", {"scale": Times((0.1, 1, 4)), "n_max": (2, 10, 50)}),
+    "dpps": Strip("super_resolution", {"scale": Times((0.1, 1, 4)), "n_max": (2, 50)}),
     "pdpps": Strip("super_resolution", {"num_steps": (6, 12, 30), "n_max": (2, 10, 50)}),
-    "dps": Strip("super_resolution", {"scale": Times((0.1, 0.3, 1, 4))}),
+    "dps": Strip("super_resolution", {"scale": Times((0.1, 1, 4))}),
     "diffpir": Strip("gaussian_deblur", {"strength": Times((0.1, 1, 10)), "zeta": (0.0, 0.3, 1.0)}),
     "ddnm": Strip("inpainting_random", {"eta": (0.0, 0.5, 1.0), "num_steps": (10, 50, 200)}),
     "ddpg": Strip("gaussian_deblur", {"gamma": (1.0, 8.0, 50.0), "zeta": (0.1, 0.5, 1.0)}),
     "ddrm": Strip("inpainting_random", {"eta": (0.0, 0.5, 1.0), "num_steps": (10, 20, 100)}),
-    "pigdm": Strip("super_resolution", {"scale": (0.3, 1.0, 2.0), "num_steps": (10, 50, 100)}),
-    "mmps": Strip("gaussian_deblur", {"solver_steps": (1, 3, 6)}),
+    "pigdm": Strip("super_resolution", {"scale": (0.3, 1.0, 2.0), "num_steps": (10, 50)}),
+    "mmps": Strip("gaussian_deblur", {"solver_steps": (1, 3)}),
     "daps": Strip("super_resolution", {"tau": Times((0.3, 1, 10)), "num_steps": (5, 15, 30)}),
-    "reddiff": Strip("gaussian_deblur", {"strength": Times((0.1, 1, 10)), "num_steps": (20, 100, 200)}),
+    "reddiff": Strip("gaussian_deblur", {"strength": Times((0.1, 1, 10))}),
     "repaint": Strip("inpainting_random", {"jump_repeats": (1, 2, 5)}),
 }
 
