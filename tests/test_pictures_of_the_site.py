@@ -9,12 +9,12 @@ import pytest
 from conftest import smallest_network
 
 import jaxrestore as jr
-from benchmarks import _photographs
+from benchmarks import _photographs, quality
 from jaxrestore import analysis, evaluation, images
 from scripts import pictures
 from scripts.drawn import angles, gallery, records, sheets, strips
-from scripts.site import credits
 from scripts.site import gallery as site_gallery
+from scripts.site import provenance
 from scripts.site import strips as site_strips
 
 
@@ -158,11 +158,11 @@ def test_what_is_not_made_yet_names_its_command(tmp_path):
 
 
 def test_authors_are_named_of_what_is_shown():
-    told = credits.credits_of(["red_leaves.png", "coffee.png", "mine.png"])
+    told = provenance.credits_of(["red_leaves.png", "coffee.png", "mine.png"])
     assert "red leaves by W.carter" in told
     assert "CC-BY-SA-4.0" in told
     assert "mine" not in told
-    assert credits.credits_of(["mine.png"]) == ""
+    assert provenance.credits_of(["mine.png"]) == ""
 
 
 def test_rows_break_like_text():
@@ -173,3 +173,12 @@ def test_rows_break_like_text():
     assert (sheet[:2, :2] == 0).all()
     assert (sheet[:2, 2 + gap :] == 128).all()
     assert (sheet[-2:, 2 + gap :] == 255).all()  # the third has none beside it
+
+
+def test_pictures_of_an_earlier_prior_or_other_settings_are_called_so():
+    task = jr.task("super_resolution", image_shape=(64, 64, 3))
+    facts = {"task": "super_resolution", "method": "dps", "shape": [1, 64, 64, 3], **quality.facts_of(task, "dps")}
+    assert provenance.warning(facts) == ""
+    assert "earlier" in provenance.warning({**facts, "prior": "of another"})
+    assert "earlier" in provenance.warning({**facts, "settings": {**facts["settings"], "num_steps": 7}})
+    assert provenance.warning({"prior": facts["prior"]}) == ""

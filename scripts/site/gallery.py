@@ -8,8 +8,8 @@ from typing import Any
 import jaxrestore as jr
 from jaxrestore import evaluation
 from scripts.drawn.gallery import LEFT_OUT
-from scripts.site.credits import credits_of
 from scripts.site.examples import PICTURES
+from scripts.site.provenance import credits_of, warning
 from scripts.site.tables import listed, table
 from scripts.site.tasks import task_title
 
@@ -127,7 +127,7 @@ def _section(name: str, record: Mapping[str, Any]) -> str:
 
 *{definition.description.capitalize()}{f" ({listed(options)}{noise})" if options else noise}. Photographs of
 {width}x{height}, {_shown(record)}. Method [`{record["method"]}`](../methods/{record["method"]}.md) with
-{listed(changed) or "its defaults"}.{diverged}*
+{listed(changed) or "its defaults"}.{diverged} {warning(record)}*
 
 ??? note "Each photograph"
 

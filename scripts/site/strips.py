@@ -7,8 +7,8 @@ from typing import Any
 
 from jaxrestore import evaluation
 from jaxrestore.analysis import CURVES
-from scripts.site.credits import credits_of
 from scripts.site.examples import PICTURES
+from scripts.site.provenance import credits_of, warning
 from scripts.site.tables import table
 from scripts.site.tasks import task_title
 
@@ -21,8 +21,9 @@ def strip(method: str, folder: pathlib.Path = STRIPS) -> str:
     if not file.exists():
         return f"The pictures are not made yet: `python -m scripts.pictures settings PHOTO --methods {method}`."
     record = json.loads(file.read_text())
+    caption = " ".join(_caption(record).split())
     tables = [_numbers(record, name) for name in record["rows"]]
-    return "\n\n".join([f"![{alt_text(record)}](../pictures/settings/{method}.jpg)", f"*{_caption(record)}*", *tables])
+    return "\n\n".join([f"![{alt_text(record)}](../pictures/settings/{method}.jpg)", f"*{caption}*", *tables])
 
 
 def alt_text(record: Mapping[str, Any]) -> str:
@@ -46,7 +47,8 @@ def _caption(record: Mapping[str, Any]) -> str:
     return (
         f"Task {task_title(record['task'])}, the centre of {width}x{height} pixels, one run each with the same noise. "
         f"Below the pictures are PSNR and {evaluation.lpips_title(record['lpips_variant'])}. What is not varied is as "
-        f"the task has it with the bundled prior: {own}.{first} {credits_of([record['photograph']])}"
+        f"the task has it with the bundled prior: {own}.{first} "
+        f"{warning(record)} {credits_of([record['photograph']])}"
     )
 
 
@@ -82,7 +84,8 @@ def angles(method: str, folder: pathlib.Path = PICTURES) -> str:
     return f"""![{alt}](../pictures/angles.png)
 
 *Task {task_title(record["task"])}, the photograph {_photograph(record)} at {width}x{height}, {record["steps"]} steps,
-{record["warmup_steps"]} likelihood steps at each where there is warm-up. {credits_of([record["photograph"]])}*
+{record["warmup_steps"]} likelihood steps at each where there is warm-up. {warning(record)}
+{credits_of([record["photograph"]])}*
 
 Means over the steps, in degrees:
 

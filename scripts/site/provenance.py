@@ -1,6 +1,11 @@
-"""Whose the photographs are that the site shows."""
+"""Whose the photographs are that the site shows, and whether their restorations are those of today."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jaxrestore as jr
+from benchmarks import networks
 
 BUDGIE = "Budgie backgrounds contributors, CC0-1.0"
 # Name of the file without its suffix -> author and licence. All were cropped and reduced.
@@ -25,3 +30,17 @@ def credits_of(names: Iterable[str]) -> str:
     stems = [name.rpartition(".")[0] for name in names]
     known = [f"{stem.replace('_', ' ')} by {CREDITS[stem]}" for stem in stems if stem in CREDITS]
     return f"Photographs, cropped and reduced: {'; '.join(known)}." if known else ""
+
+
+def warning(record: Mapping[str, Any]) -> str:
+    """What a page says of pictures that another prior, or other settings than today's, made; empty if none did.
+
+    Args:
+      record: Of pictures; its prior is compared, and its settings if it states those of a method.
+    """
+    same = record["prior"] == networks.photo_facts()["prior"]
+    if "settings" in record:
+        row, definition = jr.METHODS[record["method"]], jr.TASKS[record["task"]]
+        today = row.complete(row.at_side(definition.changes(record["method"], "photo"), record["shape"][1:]))
+        same = same and record["settings"] == json.loads(json.dumps(today))
+    return "" if same else "Made with an earlier prior or earlier settings, and to be made again."
