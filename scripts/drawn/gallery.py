@@ -13,7 +13,7 @@ from jaxrestore import evaluation
 from jaxrestore.priors import NetworkPrior
 from scripts.drawn import records, sheets
 
-SIDE = 112  # pixels of a picture on a sheet: those of twelve photographs, three times, make about 100 kB
+SIDE = 96  # pixels of a picture on a sheet: those of twelve photographs, three times, make about 110 kB
 COLUMNS = 6
 # Tasks whose damage is an area or a colour: their pictures are shown whole, the others' centres pixel by pixel.
 WHOLE = ("inpainting_box", "high_dynamic_range", "colorization", "dehazing")

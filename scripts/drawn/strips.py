@@ -36,7 +36,7 @@ class Strip:
 STRIPS: Mapping[str, Strip] = {
     "spgd": Strip("gaussian_deblur", {"learning_rate": Times((0.05, 1, 4)), "warmup_steps": (1, 8, 32)}),
     "pspgd": Strip("super_resolution", {"evaluations": (4, 12, 32), "detail": (0.0, 0.5, 1.0)}),
-    "dpps": Strip("super_resolution", {"scale": Times((0.1, 1, 4)), "n_max": (2, 50)}),
+    "dpps": Strip("super_resolution", {"scale": Times((0.1, 1, 4)), "n_max": (2, 10, 50)}),
     "pdpps": Strip("super_resolution", {"num_steps": (6, 12, 30), "n_max": (2, 10, 50)}),
     "dps": Strip("super_resolution", {"scale": Times((0.1, 1, 4))}),
     "diffpir": Strip("gaussian_deblur", {"strength": Times((0.1, 1, 10)), "zeta": (0.0, 0.3, 1.0)}),
