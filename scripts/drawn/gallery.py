@@ -16,11 +16,13 @@ from scripts.drawn import records, sheets
 SIDE = 96  # pixels of a picture on a sheet: those of twelve photographs, three times, make about 110 kB
 COLUMNS = 6
 # Tasks whose damage is an area or a colour: their pictures are shown whole, the others' centres pixel by pixel.
-WHOLE = ("inpainting_box", "high_dynamic_range", "colorization", "dehazing")
-# Task -> why it is not shown.
+WHOLE = ("inpainting_box", "high_dynamic_range", "dehazing")
+_BEYOND = "beyond the bundled prior, see [limits](../decisions/limits.md)"
+# Task -> why it is not shown, for the page.
 LEFT_OUT = {
     "nonlinear_deblur": "its blur is a network whose weights are not part of this library",
-    "phase_retrieval": "one run of its method, with this prior, finds no picture",
+    "phase_retrieval": _BEYOND,
+    "colorization": _BEYOND,
 }
 TASKS = tuple(name for name in jr.TASKS if name not in LEFT_OUT)
 
