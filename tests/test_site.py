@@ -62,7 +62,8 @@ def test_every_method_has_a_page_with_its_facts():
     for name in jr.METHODS:
         text = (DOCS / "methods" / f"{name}.md").read_text()
         assert f"{{{{ method {name} }}}}" in text
-        for heading in ("## Algorithm", "## When to choose it"):
+        assert f"{{{{ strip {name} }}}}" in text
+        for heading in ("## Algorithm", "## Its settings in pictures", "## When to choose it"):
             assert heading in text
         assert f"[`{name}`]({name}.md)" in overview
         described = methods.arguments(name)

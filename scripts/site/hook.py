@@ -10,17 +10,23 @@ from mkdocs.structure.files import File, Files
 ROOT = pathlib.Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))  # mkdocs loads this file alone
 
-from scripts.site import decisions, examples, methods, reference, results, tasks  # noqa: E402
+from scripts.site import decisions, examples, gallery, methods, reference, results, strips, tasks  # noqa: E402
 
 MADE = {
     "tutorials/": examples.pages,
     "methods/": methods.pages,
-    "results/": results.pages,
+    "results/": lambda: {**results.pages(), **gallery.pages()},
     "reference/": reference.pages,
     "decisions/": decisions.pages,
 }
 _FILLED = re.compile(r"^\{\{ (\w+) (\w+) \}\}$", re.MULTILINE)
-_FILL = {"method": methods.facts, "tasks": tasks.tasks, "converters": tasks.converters}
+_FILL = {
+    "method": methods.facts,
+    "strip": strips.strip,
+    "angles": strips.angles,
+    "tasks": tasks.tasks,
+    "converters": tasks.converters,
+}
 
 
 def on_config(config: Any) -> Any:

@@ -10,8 +10,9 @@ from jaxrestore.methods import SHARED_SETTINGS
 from jaxrestore.operators._base import NEEDS
 from jaxrestore.settings import COMMON, TASK_SETTINGS
 from scripts.site.reference import home
-from scripts.site.results import QUALITY, best_scores, earlier, task_title, warning
+from scripts.site.results import QUALITY, best_scores, earlier, warning
 from scripts.site.tables import listed, table
+from scripts.site.tasks import task_title
 
 DOCS = pathlib.Path(__file__).parent.parent.parent / "docs"
 

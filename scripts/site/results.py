@@ -9,6 +9,7 @@ import jaxrestore as jr
 from benchmarks import _metrics, render
 from benchmarks.__main__ import benchmarks
 from scripts.site.tables import table
+from scripts.site.tasks import task_title
 
 RESULTS = pathlib.Path(render.__file__).parent / "results"
 QUALITY = RESULTS / "quality-128-cpu.json"
@@ -32,11 +33,6 @@ def warning(names: Iterable[str]) -> str:
     """What a page says of figures that were measured before something changed; nothing if there are none."""
     told = [f"`{name}` {CHANGED[name][1]}" for name in CHANGED if name in set(names)]
     return f"Measured before today's rules, and to be measured again: {'; '.join(told)}." if told else ""
-
-
-def task_title(task: str) -> str:
-    """A task's name for people."""
-    return task.replace("_", " ")
 
 
 def best_scores(cells: Cells) -> dict[str, tuple[float, float]]:
@@ -176,6 +172,7 @@ Everything here is made from the files in `benchmarks/results/` when the site is
 versions and the revision that it was measured with. Machines are noisy: things that are compared run in turns in
 one process.
 
+- [Gallery](gallery.md): photographs in all tasks
 {chr(10).join(links)}
 
 ## The benchmarks

@@ -9,6 +9,11 @@ from scripts.site.tables import table
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
+def task_title(task: str) -> str:
+    """A task's name for people."""
+    return task.replace("_", " ")
+
+
 def tasks(_: str) -> str:
     """A table of all tasks."""
     rows = []
