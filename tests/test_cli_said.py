@@ -1,5 +1,6 @@
 """What a user says on the command line either counts, or is answered."""
 
+import functools
 import pathlib
 import tempfile
 
@@ -54,14 +55,19 @@ def not_restored(monkeypatch):
     return seen
 
 
+@functools.cache
+def compiled(sampler):
+    """Once for equal samplers."""
+    return jax.jit(sampler.sample)
+
+
 def result(method, settings, operator, std=0.1):
     """What a method makes of one measurement."""
     row = jr.METHODS[method]
     complete = {name: value for name, value in {**SHORT, **settings}.items() if name in row.defaults}
     y = operator(jax.random.uniform(KEY, SHAPE, minval=-0.5, maxval=0.5))
     degradation = jr.Degradation(operator, jr.GaussianNoise(std))
-    sample = row.build(**complete).sample
-    return np.asarray(jax.jit(sample)(KEY, isotropic(SHAPE, 0.25), degradation, y).image)
+    return np.asarray(compiled(row.build(**complete))(KEY, isotropic(SHAPE, 0.25), degradation, y).image)
 
 
 @pytest.mark.parametrize("method", jr.METHODS)

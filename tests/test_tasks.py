@@ -14,7 +14,7 @@ SHAPE = (64, 64, 3)
 def test_every_task_measures_and_has_settings_for_every_method(name):
     options = {"kernel_size": 21} if "kernel_size" in jr.TASKS[name].options else {}
     task = jr.task(name, image_shape=SHAPE, **options)
-    y = task.degradation.measure(jax.random.key(0), jnp.zeros(SHAPE))
+    y = jax.jit(task.degradation.measure)(jax.random.key(0), jnp.zeros(SHAPE))
     assert y.shape == task.degradation.measurement_shape
     for settings in tasks.SETTINGS:
         for method, row in jr.METHODS.items():
