@@ -1,5 +1,7 @@
 """SPGD with a preconditioned likelihood: what the metric is, and that no step size depends on the operator."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +43,7 @@ class CalledNonlinear:
         return self.operator(x)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def gradient(likelihood, operator, y, sigma=0.7, noise_std=0.1):
     x = jax.random.normal(jax.random.key(1), operator.image_shape)
     prior = jr.priors.GaussianMixture(jnp.ones(1), jnp.zeros((1, *operator.image_shape)), jnp.full((1, x.size), 0.25))
