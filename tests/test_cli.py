@@ -6,11 +6,11 @@ import click
 import jax
 import numpy as np
 import pytest
-from cli_words import PHOTO, fast, with_settings
+from cli_words import PHOTO, fast
 from conftest import DATA, smallest_network
 
 import jaxrestore as jr
-from jaxrestore import _checks, console, images
+from jaxrestore import _checks, console, images, training
 from jaxrestore.cli import _COMMANDS, demo, info
 
 pytest_plugins = ["cli_fixtures"]
@@ -71,7 +71,13 @@ def test_train_writes_a_prior_that_restores(run, tmp_path):
     assert run("restore", "in.png", "-o", "out.png", "--task", "denoising", *fast("prior"))[0] == 0
 
 
-def test_train_writes_a_prior_and_refuses_what_is_no_setting(run, tmp_path):
+def test_train_writes_a_prior_and_refuses_what_is_no_setting(run, tmp_path, monkeypatch):
+    """Without the update, which takes most of the time to compile."""
+
+    def standing(config):
+        return lambda state, crops, rate: (state._replace(step=state.step + 1), np.float32(1.0))
+
+    monkeypatch.setattr(training, "make_train_step", standing)
     images.save(tmp_path / "photos" / "a.png", PHOTO)
     words = list(TRAIN)
     code, out, err = run(*words)
@@ -108,7 +114,7 @@ def test_a_converted_checkpoint_restores_a_picture(run):
     assert (code, errors) == (0, "")
     images.save("blurred.png", PHOTO)
     words = ["restore", "blurred.png", "-o", "sharp.png", "--task", "gaussian_deblur", "--option", "kernel_size=9"]
-    code, _, errors = run(*words, *with_settings("converted", "ddnm", num_steps=4))
+    code, _, errors = run(*words, *fast("converted"))
     assert code == 0, errors
     assert images.load("sharp.png").shape == PHOTO.shape
     code, _, errors = run("convert", "guided-diffusion", "adm.pt", "--out", "other")

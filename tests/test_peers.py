@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import isotropic, relative_error
+from conftest import by_default, isotropic, relative_error
 from test_closed_forms import DIM, EVERY_OTHER_PIXEL, PRIOR, SHAPE, compare
 
 import jaxrestore as jr
@@ -74,7 +74,7 @@ class TestClosedForms:
         assert low < spread < high
 
 
-@pytest.mark.parametrize("subsampling", [False, True])
+@pytest.mark.parametrize("subsampling", by_default([False, True], [False]))
 def test_moment_matching_weighs_what_jpeg_loses_in_quantisation_steps(subsampling):
     """As methods do that use the operator's decomposition: its error is not white in pixels."""
     operator = operators.DecodedJPEG((16, 16, 3), 30, subsampling)
