@@ -194,7 +194,7 @@ def test_an_estimate_says_what_the_run_would_cost_and_writes_nothing(run, tmp_pa
         2,
         "--batch-size",
         3,
-        *fast(prior),
+        *with_settings(prior, num_steps=3, warmup_steps=1, learning_rate=1e-3),
     )
     assert code == 0
     first, cost, memory, times, second, *_ = out.splitlines()

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import by_default, isotropic, random_mixture
+from conftest import by_default, isotropic, motion_kernel, random_mixture
 
 import jaxrestore as jr
 from jaxrestore import operators
@@ -35,9 +35,10 @@ SAMPLERS = {
     "reddiff": jr.reddiff(num_steps=6),
     "repaint": jr.repaint(num_steps=4, jump_length=2, jump_repeats=2),
 }
+RNG = np.random.default_rng(7)
 BLUR = {  # a small network of random weights
-    name: 0.1 * jax.random.normal(jax.random.fold_in(KEY, i), shape.shape)
-    for i, (name, shape) in enumerate(blur_shapes(4, 1, 1).items())
+    name: jnp.asarray(0.1 * RNG.standard_normal(shape.shape), jnp.float32)
+    for name, shape in blur_shapes(4, 1, 1).items()
 }
 
 
@@ -55,7 +56,7 @@ class Vignette(operators.OperatorBase):
 OPERATORS = {
     "SuperResolution": operators.SuperResolution(SHAPE, 2),
     "GaussianBlur": operators.GaussianBlur(SHAPE, 5, 1.0),
-    "MotionBlur": operators.MotionBlur(SHAPE, operators.motion_kernel(KEY, 5, 0.5)),
+    "MotionBlur": operators.MotionBlur(SHAPE, motion_kernel(KEY, 5, 0.5)),
     "Inpainting": operators.Inpainting(operators.random_mask(KEY, SHAPE, 0.5)),
     "PhaseRetrieval": operators.PhaseRetrieval(SHAPE, 2.0),
     "HighDynamicRange": operators.HighDynamicRange(SHAPE, 2.0),
@@ -69,11 +70,11 @@ OPERATORS = {
     "LinearMap": operators.LinearMap.from_matrix(SHAPE, np.random.default_rng(0).standard_normal((50, 192)) / 14),
     "NonlinearBlur": operators.NonlinearBlur((128, 128, 3), BLUR, operators.random_blur_code(KEY, (128, 128, 3), BLUR)),
     "Demosaicing": operators.Demosaicing(SHAPE),
-    "Convolution": operators.Convolution(SHAPE, operators.motion_kernel(KEY, 5, 0.5), "zero"),
+    "Convolution": operators.Convolution(SHAPE, motion_kernel(KEY, 5, 0.5), "zero"),
     "SeparableBlur": operators.SeparableBlur(SHAPE, (0.2, 0.3, 0.5), "zero"),
     "SpaceVaryingBlur": operators.SpaceVaryingBlur(
         SHAPE,
-        jnp.stack([operators.motion_kernel(KEY, 5, share) for share in (0.1, 0.9)]),
+        jnp.stack([motion_kernel(KEY, 5, share) for share in (0.1, 0.9)]),
         jnp.stack([jnp.full((8, 8), share) for share in (0.3, 0.7)]),
     ),
     "Linear": operators.Linear(lambda x, code: (x * code).sum(-1), SHAPE, jax.random.normal(KEY, (8, 8, 1))),

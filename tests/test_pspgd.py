@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import motion_kernel
 from hypothesis import given
 from hypothesis import strategies as st
 from test_closed_forms import compare
@@ -20,7 +21,7 @@ SHAPE, KEY = (8, 8, 3), jax.random.key(0)
 PRIOR = jr.priors.GaussianMixture(jnp.ones(1), jnp.zeros((1, *SHAPE)), jnp.full((1, 192), 0.25))
 LINEAR = {
     "decomposed": operators.SuperResolution(SHAPE, 2),
-    "by conjugate gradients": operators.MotionBlur(SHAPE, operators.motion_kernel(KEY, 5, 0.5)),
+    "by conjugate gradients": operators.MotionBlur(SHAPE, motion_kernel(KEY, 5, 0.5)),
 }
 
 
@@ -63,7 +64,7 @@ def test_a_linear_operator_is_its_own_linearisation(name):
     "operator",
     [
         operators.SuperResolution((4, 4, 1), 2),
-        operators.MotionBlur((4, 4, 1), operators.motion_kernel(KEY, 3, 0.5)),
+        operators.MotionBlur((4, 4, 1), motion_kernel(KEY, 3, 0.5)),
         operators.HighDynamicRange((4, 4, 1)),
         operators.PhaseRetrieval((4, 4, 1)),
     ],

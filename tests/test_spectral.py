@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import motion_kernel
 
 from jaxrestore import operators
 from jaxrestore.priors.mixture import dense_matrix
@@ -18,10 +19,10 @@ OPERATORS = {
     "bilinear": operators.SuperResolution(SHAPE, 5, kernel="bilinear"),
     "reduced": operators.SuperResolution(SHAPE, 2, kernel="gaussian"),
     "bayer": operators.Demosaicing(SHAPE),
-    "circular": operators.Convolution(SHAPE, operators.motion_kernel(KEY, 5, 0.3)),
+    "circular": operators.Convolution(SHAPE, motion_kernel(KEY, 5, 0.3)),
     "fourier": operators.CompressedSensing(operators.sampling_mask(KEY, SHAPE, 0.5)),
     "gaussian": operators.GaussianBlur(SHAPE, 7, 0.8),
-    "motion": operators.MotionBlur(SHAPE, operators.motion_kernel(KEY, 5, 0.3)),
+    "motion": operators.MotionBlur(SHAPE, motion_kernel(KEY, 5, 0.3)),
     "mask": operators.Inpainting(operators.random_mask(KEY, SHAPE, 0.5)),
     "soft_mask": operators.Inpainting(jax.random.uniform(KEY, SHAPE, minval=-1.0)),
     "denoising": operators.Denoising(SHAPE),

@@ -44,7 +44,7 @@ def test_training_learns_to_denoise(photographs, tmp_path):
     assert errors["0.5"] < 0.35  # the noise itself would leave 0.5
 
 
-@pytest.mark.parametrize("parametrization", ["vp", pytest.param("edm", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("parametrization", ["edm", pytest.param("vp", marks=pytest.mark.slow)])
 def test_a_run_in_two_sessions_equals_one(photographs, tmp_path, parametrization):
     config = dataclasses.replace(CONFIG, parametrization=parametrization, num_steps=14)
     whole = training.train(photographs, tmp_path / "whole", config)
