@@ -49,7 +49,7 @@ class TestClosedForms:
         ("sampler", "noise_std", "error", "low", "high"),
         [
             # Told the noise and the denoiser's own covariance, MMPS is exact but for its steps.
-            (jr.mmps(num_steps=400, solver_steps=8), 0.1, 0.05, 0.95, 1.05),
+            pytest.param(jr.mmps(num_steps=400, solver_steps=8), 0.1, 0.05, 0.95, 1.05, marks=pytest.mark.slow),
             (jr.mmps(num_steps=400, solver_steps=8), 0.3, 0.1, 0.95, 1.05),
             # DDRM treats directions as if the prior had them independent.
             (jr.ddrm(num_steps=100), 0.1, 0.14, 0.85, 1.0),
@@ -63,7 +63,14 @@ class TestClosedForms:
             (jr.pigdm(num_steps=100), 0.1, 0.15, 0.75, 0.9),
             (jr.pigdm(num_steps=100), 0.3, 0.5, 0.55, 0.75),
             # With tau the true noise DAPS hears it rightly; what is left is its isotropic view of the prior.
-            (jr.daps(num_steps=50, ode_steps=3, tau=0.1, learning_rate=1e-3), 0.1, 0.2, 1.0, 1.3),
+            pytest.param(
+                jr.daps(num_steps=50, ode_steps=3, tau=0.1, learning_rate=1e-3),
+                0.1,
+                0.2,
+                1.0,
+                1.3,
+                marks=pytest.mark.slow,
+            ),
             # RED-diff looks for a mode: its spread is that of its optimiser, far below the posterior's.
             (jr.reddiff(num_steps=200, learning_rate=0.05), 0.1, 0.17, 0.3, 0.6),
         ],

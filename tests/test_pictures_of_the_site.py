@@ -92,6 +92,7 @@ def test_what_is_measured_is_shown_at_the_images_size():
     assert sheets.measured(sensed, np.zeros(sensed.degradation.measurement_shape, np.float32)) is None
 
 
+@pytest.mark.slow
 def test_a_strip_shows_each_value_of_its_settings(prior, photographs, tmp_path, monkeypatch):
     strip = strips.Strip("super_resolution", {"scale": strips.Times((0.5, 1)), "num_steps": (2, 3)})
     monkeypatch.setitem(strips.STRIPS, "pigdm", strip)
@@ -137,6 +138,7 @@ def test_every_method_has_a_strip_of_settings_that_it_has():
                 task.sampler(method, **{name: value})  # refuses what is out of range
 
 
+@pytest.mark.slow
 def test_the_angles_are_drawn_and_told(prior, photographs, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.delitem(analysis.VARIANTS, "spgd")  # fewer programs to compile

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import network
+from conftest import smallest_network
 
 import jaxrestore as jr
 from jaxrestore._pytree import pytree
@@ -79,7 +79,7 @@ def test_samplers_and_batches_take_tiles(method):
 
 
 def test_memory_does_not_grow_with_the_image():
-    prior = network("edm")
+    prior = smallest_network()
 
     def temporary_bytes(prior, size):
         gradient = jax.jit(jax.grad(lambda x, prior: jnp.sum(jnp.square(prior.denoise(x, 1.0)))))

@@ -1,6 +1,7 @@
 """The PyTorch twin computes what the library computes, trains as the library does, and gives priors that it loads."""
 
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -279,6 +280,7 @@ def test_a_signal_ends_a_session_with_a_checkpoint_and_the_next_writes_the_prior
         return loss
 
     monkeypatch.setattr(twin_run, "update", interrupted)
+    monkeypatch.setattr(training, "validate", functools.partial(training.validate, size=16))  # of 256 pixels a side
     before = signal.getsignal(signal.SIGTERM)
     words = ("--ema-decay", "0.5", "--seed", 3)
     stopped = run_command(photographs, tmp_path, "--minutes", 5, *words)
