@@ -79,9 +79,12 @@ def smallest_network(**fields) -> NetworkPrior:
     return network("edm", channel_mult=(1,), **fields)
 
 
-def by_default(names, quick) -> list:
-    """Parameters: those in `quick` by default, the others of `names` under the slow mark."""
-    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+def by_default(names, quick, *, several: bool = False) -> list:
+    """Parameters: those in `quick` by default, the others of `names` under the slow mark; `several` for each case."""
+    return [
+        name if name in quick else pytest.param(*(name if several else (name,)), marks=pytest.mark.slow)
+        for name in names
+    ]
 
 
 class Golden:

@@ -164,6 +164,7 @@ def test_tuned_settings_are_used_by_restore_and_evaluate(run, tmp_path, prior):
     assert "num_steps is 'few', expected a whole number" in run(*tune, "--grid", "num_steps=few", "--force")[2]
 
 
+@pytest.mark.slow
 def test_analyze_draws_and_tabulates_the_angles(run, tmp_path, prior):
     pytest.importorskip("matplotlib")
     images.save(tmp_path / "a.png", PHOTO)

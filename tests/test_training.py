@@ -130,7 +130,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(photographs, tmp_path):
         training.train(photographs, tmp_path / "run", config, report_every=5)
 
 
-@pytest.mark.parametrize("checkpoint_seconds", [0.0, pytest.param(1e9, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpoint_seconds", [0.0, 1e9])
 def test_a_state_that_is_not_finite_is_never_saved(photographs, tmp_path, checkpoint_seconds):
     """Neither between two reports nor at the end of the time, which both come before the loss is looked at."""
     run, finite = tmp_path / "run", dataclasses.replace(CONFIG, num_steps=2)
