@@ -52,7 +52,7 @@ def compare(sampler, noise_std, *, wrap=lambda operator: operator):
     return float(error), float(error_of_prior), float(spread)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", by_default(SAMPLERS, ("spgd", "dps")))
 def test_with_little_noise_the_samples_are_nearly_the_posterior_s(name):
     error, error_of_prior, spread = compare(SAMPLERS[name], noise_std=0.1)
     assert error < 0.2 * error_of_prior

@@ -162,6 +162,7 @@ class TestRePaint:
         variance = np.diag(posterior.covariance()).reshape(SHAPE)[hidden].mean()
         return error / error_of_prior, np.sqrt(images.var(0)[hidden].mean() / variance)
 
+    @pytest.mark.slow
     def test_mean_and_spread_come_near_the_posterior(self):
         error, spread = self.compare(jr.repaint(num_steps=200, jump_length=10, jump_repeats=10), num=300)
         assert error < 0.1

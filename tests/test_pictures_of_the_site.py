@@ -48,6 +48,7 @@ def test_every_task_is_shown_or_left_out_for_a_reason():
     assert {*gallery.WHOLE} <= {*gallery.TASKS}
 
 
+@pytest.mark.slow
 def test_a_sheet_shows_what_its_record_says_and_is_made_once(prior, photographs, tmp_path, monkeypatch, capsys):
     words = ("gallery", photographs.paths[0].parent, "--tasks", "compressed_sensing", "--out", tmp_path)
     start(monkeypatch, *words)
