@@ -14,5 +14,5 @@ def with_settings(prior, method="spgd", **settings):
 
 
 def fast(prior):
-    """Words that choose SPGD with so few and small steps that it stays finite with any network."""
-    return with_settings(prior, num_steps=3, warmup_steps=1, learning_rate=1e-3)
+    """Words that choose RED-diff, which takes every task, stays finite with any network, and compiles no gradient of it."""
+    return with_settings(prior, "reddiff", num_steps=3)

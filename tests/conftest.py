@@ -24,14 +24,19 @@ from jaxrestore.priors.network import abstract_params, apply_unet
 hypothesis.settings.register_profile("jaxrestore", deadline=None, max_examples=15, derandomize=True)
 hypothesis.settings.load_profile("jaxrestore")
 
-# Compiling is most of the suite's work. What LLVM optimises is speed, which no test asserts; a level of yours prevails.
-# Many tests compile the same programs in objects of their own; pytest's worker processes share the first one's cache.
+# Compiling is most of the suite's work. What LLVM optimises is speed, which no test asserts, the older emitters of fused
+# loops take half the time to compile, and one piece for each program is enough where two processes use two cores. Flags
+# of yours prevail: `XLA_FLAGS="--xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=true" pytest` is what
+# users run. Many tests compile the same programs in objects of their own; pytest's processes share the first one's cache.
+QUICK_TO_COMPILE = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}".strip()
+    os.environ["XLA_FLAGS"] = f"{QUICK_TO_COMPILE} {os.environ.get('XLA_FLAGS', '')}".strip()
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxrestore-tests-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # small programs are most of them
 
 # The benchmarks are not installed. Last on the path, so that the packages tested are the installed ones.
 sys.path.append(str(pathlib.Path(__file__).parent.parent))
@@ -49,7 +54,9 @@ ADM_TINY = UNetConfig(
 
 
 SMALL = UNetConfig(model_channels=32, channel_mult=(1, 2), num_res_blocks=1)
-run_unet = jax.jit(apply_unet, static_argnums=0)  # eager, each of its operations would be compiled alone
+# Eager, each of their operations would be compiled alone.
+run_unet = jax.jit(apply_unet, static_argnums=0)
+motion_kernel = jax.jit(jr.operators.motion_kernel, static_argnums=1)
 
 
 def randomised(config: UNetConfig, seed: int = 0) -> dict[str, jax.Array]:
@@ -70,6 +77,14 @@ def network(parametrization="vp", **fields) -> NetworkPrior:
 def smallest_network(**fields) -> NetworkPrior:
     """Of one resolution, for tests of what surrounds a network."""
     return network("edm", channel_mult=(1,), **fields)
+
+
+def by_default(names, quick, *, several: bool = False) -> list:
+    """Parameters: those in `quick` by default, the others of `names` under the slow mark; `several` for each case."""
+    return [
+        name if name in quick else pytest.param(*(name if several else (name,)), marks=pytest.mark.slow)
+        for name in names
+    ]
 
 
 class Golden:
@@ -146,12 +161,18 @@ def isotropic(shape=(8, 8, 3), variance: float = 0.25, mean: float = 0.0) -> Gau
     return GaussianMixture(jnp.ones(1), jnp.full((1, *shape), mean), jnp.full((1, dim), variance))
 
 
+@jax.jit
+def _both_ways(operator, v, w):
+    return operator(v), operator.adjoint(w)
+
+
 def assert_adjoint(operator, seed):
     """<A v, w> = <v, A^T w> on random vectors, to rounding."""
     key_v, key_w = jax.random.split(jax.random.key(seed))
     v = jax.random.normal(key_v, operator.image_shape)
     w = jax.random.normal(key_w, operator.measurement_shape)
-    forward, backward = float(jnp.vdot(operator(v), w)), float(jnp.vdot(v, operator.adjoint(w)))
+    image, pulled = _both_ways(operator, v, w)
+    forward, backward = float(jnp.vdot(image, w)), float(jnp.vdot(v, pulled))
     # Norms of the vectors, times that of the map where it is large: an unnormalised Fourier transform is.
-    norm_v, norm_w, image = (float(jnp.linalg.norm(a.ravel())) for a in (v, w, operator(v)))
+    norm_v, norm_w, image = (float(jnp.linalg.norm(a.ravel())) for a in (v, w, image))
     assert abs(forward - backward) < 1e-5 * (norm_v * norm_w + min(norm_v, norm_w) * image)

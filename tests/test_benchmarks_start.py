@@ -64,20 +64,20 @@ def start(tmp_path, monkeypatch, folder):
 
 
 SMALLEST = {
-    "coverage": "FOLDER --size 16 --pictures 2 --samples 2 --tasks denoising --methods ddrm",
     "denoising": "FOLDER --sigmas 25",
-    "gradient_step": "--size 32 --steps 1 --repeats 1",
-    "large_image": "FOLDER --size 48 --tile 32 --overlap 8 --method ddrm",
     "levers": "blur --repeats 1",
     "papers": "ddrm --prior photo --data FOLDER --count 1 --size 32 --set num_steps=2 --no-lpips",
-    "posterior": "--problems 8/0.1 --methods exact ddnm",
-    "precision": "FOLDER --size 64 --pictures 1 --tasks super_resolution --methods ddrm",
-    "quality": "FOLDER --size 64 --pictures 1 --tasks denoising --methods ddrm",
     "render": "",
     "suite": "forward --size 32 --turns 1 --seconds 0.1",
     "tint": "FOLDER --size 40 --sigmas 25",
 }
 LONGER = {
+    "quality": "FOLDER --size 64 --pictures 1 --tasks denoising --methods ddrm",
+    "posterior": "--problems 8/0.1 --methods exact ddnm",
+    "precision": "FOLDER --size 64 --pictures 1 --tasks super_resolution --methods ddrm",
+    "large_image": "FOLDER --size 48 --tile 32 --overlap 8 --method ddrm",
+    "gradient_step": "--size 32 --steps 1 --repeats 1",
+    "coverage": "FOLDER --size 16 --pictures 2 --samples 2 --tasks denoising --methods ddrm",
     "ablation": "FOLDER --size 32 --pictures 1 --tasks denoising --methods pdpps",
     "conditions": "FOLDER --pictures 1 --only size --methods ddrm",
     "against_torch": "--size 32 --repeats 1",
@@ -123,6 +123,7 @@ def test_every_lever_runs(start, monkeypatch):
     assert all(np.isfinite(costs["median_s"]) for cell in cells.values() for costs in cell["variants"].values())
 
 
+@pytest.mark.slow
 def test_the_suite_goes_on_measures_again_and_is_rendered(start, tmp_path):
     options = "--size 32 --turns 1 --seconds 0.1"
     first = start("suite", f"forward spgd_short {options}")["cells"]

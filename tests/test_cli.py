@@ -6,17 +6,19 @@ import click
 import jax
 import numpy as np
 import pytest
-from cli_words import PHOTO, fast, with_settings
+from cli_words import PHOTO, fast
 from conftest import DATA, smallest_network
 
 import jaxrestore as jr
-from jaxrestore import _checks, console, images
+from jaxrestore import _checks, console, images, training
 from jaxrestore.cli import _COMMANDS, demo, info
 
 pytest_plugins = ["cli_fixtures"]
 
 
-def test_the_demonstration_compares_methods_on_a_sheet_that_grows(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("methods", [("ddnm", "ddrm"), pytest.param(demo.METHOD_NAMES, marks=pytest.mark.slow)])
+def test_the_demonstration_compares_methods_on_a_sheet_that_grows(run, tmp_path, monkeypatch, methods):
+    monkeypatch.setattr(demo, "METHOD_NAMES", methods)  # by default such as compile quickly: they take no gradients
     monkeypatch.setattr(demo, "TASK_NAMES", demo.TASK_NAMES[:1])  # the smallest work
     monkeypatch.setattr(demo, "load_prior", {"photo": smallest_network()}.__getitem__)
     sheets, save = [], images.save
@@ -54,23 +56,40 @@ def test_the_demonstration_compares_methods_on_a_sheet_that_grows(run, tmp_path,
     assert error.endswith("error: other.png needs 9 bytes\n")
 
 
+TRAIN = ["train", "--data", "photos", "--run", "run", "--out", "prior", "--set", "num_steps=2", "--set", "crop_size=8", "--set", "batch_size=2", "--set", "scales=1.0,", "--network", "model_channels=32", "--network", "channel_mult=1,"]  # fmt: skip
+
+
+@pytest.mark.slow
 def test_train_writes_a_prior_that_restores(run, tmp_path):
     images.save(tmp_path / "photos" / "a.png", PHOTO)
-    words = ["train", "--data", "photos", "--run", "run", "--out", "prior", "--set", "num_steps=2", "--set", "crop_size=8", "--set", "batch_size=2", "--set", "scales=1.0,", "--network", "model_channels=32", "--network", "channel_mult=1,", "--validation", "photos"]  # fmt: skip
+    code, _, err = run(*TRAIN, "--validation", "photos")
+    assert code == 0, err
+    header = json.loads((tmp_path / "prior" / "prior.json").read_text())
+    assert set(header["info"]["validation_rmse"]) >= {"0.1", "1"}
+    assert run(*TRAIN, "--validation", "photos")[0] == 0  # the same run may replace its prior
+    images.save(tmp_path / "in.png", PHOTO)
+    assert run("restore", "in.png", "-o", "out.png", "--task", "denoising", *fast("prior"))[0] == 0
+
+
+def test_train_writes_a_prior_and_refuses_what_is_no_setting(run, tmp_path, monkeypatch):
+    """Without the update, which takes most of the time to compile."""
+
+    def standing(config):
+        return lambda state, crops, rate: (state._replace(step=state.step + 1), np.float32(1.0))
+
+    monkeypatch.setattr(training, "make_train_step", standing)
+    images.save(tmp_path / "photos" / "a.png", PHOTO)
+    words = list(TRAIN)
     code, out, err = run(*words)
     assert code == 0, err
     assert "M parameters" in out
     header = json.loads((tmp_path / "prior" / "prior.json").read_text())
     assert header["info"]["training"]["batch_size"] == 2
-    assert set(header["info"]["validation_rmse"]) >= {"0.1", "1"}
-    assert run(*words)[0] == 0  # the same run may replace its prior
     words[4] = "other_run"
     assert "prior exists" in run(*words)[2]
     words[4] = "run"
     assert "speed is no setting; there are network, " in run(*words, "--force", "--set", "speed=2")[2]
     assert "batch_size is '2.5', expected a whole number" in run(*words, "--force", "--set", "batch_size=2.5")[2]
-    images.save(tmp_path / "in.png", PHOTO)
-    assert run("restore", "in.png", "-o", "out.png", "--task", "denoising", *fast("prior"))[0] == 0
 
 
 def test_info_names_devices_versions_priors_tasks_and_methods(run):
@@ -95,7 +114,7 @@ def test_a_converted_checkpoint_restores_a_picture(run):
     assert (code, errors) == (0, "")
     images.save("blurred.png", PHOTO)
     words = ["restore", "blurred.png", "-o", "sharp.png", "--task", "gaussian_deblur", "--option", "kernel_size=9"]
-    code, _, errors = run(*words, *with_settings("converted", "dps", num_steps=4, scale=0.1))
+    code, _, errors = run(*words, *fast("converted"))
     assert code == 0, errors
     assert images.load("sharp.png").shape == PHOTO.shape
     code, _, errors = run("convert", "guided-diffusion", "adm.pt", "--out", "other")

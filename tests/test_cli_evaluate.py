@@ -155,7 +155,7 @@ def test_tuned_settings_are_used_by_restore_and_evaluate(run, tmp_path, prior):
     assert used["mean_of"] == 2
     assert run("restore", "photos/a.png", "-o", "b.png", *task, "--settings", "best.json")[0] == 0
     words = ["restore", "photos/a.png", "-o", "c.png", "--task", "denoising", "--settings", "best.json"]
-    assert "expected those of spgd" in run(*words, *fast(prior))[2]
+    assert "expected those of reddiff" in run(*words, *fast(prior))[2]
     assert "best.json exists" in run(*tune, "--grid", "scale=0.01")[2]
     assert (
         "a.png: the picture has 32x40 pixels, expected at least 64"
@@ -164,6 +164,7 @@ def test_tuned_settings_are_used_by_restore_and_evaluate(run, tmp_path, prior):
     assert "num_steps is 'few', expected a whole number" in run(*tune, "--grid", "num_steps=few", "--force")[2]
 
 
+@pytest.mark.slow
 def test_analyze_draws_and_tabulates_the_angles(run, tmp_path, prior):
     pytest.importorskip("matplotlib")
     images.save(tmp_path / "a.png", PHOTO)

@@ -347,7 +347,7 @@ class TestDiffusers:
         assert float(printed.split("float32: ")[1].split()[0]) < 1e-5
         prior = jr.load_prior(tmp_path / "prior")
         x = jax.random.normal(jax.random.key(0), (32, 32, 3))
-        assert bool(jnp.isfinite(prior.denoise(x, jnp.float32(0.5))).all())
+        assert bool(jnp.isfinite(jax.jit(prior.denoise)(x, jnp.float32(0.5))).all())
 
     @settings(max_examples=3)
     @given(

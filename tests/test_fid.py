@@ -102,7 +102,12 @@ def of_torch_fidelity(checkpoint, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("variant", "package"), [("pytorch-fid", of_pytorch_fid), ("torch-fidelity", of_torch_fidelity)]
+    ("variant", "package"),
+    [
+        ("pytorch-fid", of_pytorch_fid),
+        # The same network; what differs, how pictures are resized, is compared to the bit below.
+        pytest.param("torch-fidelity", of_torch_fidelity, marks=pytest.mark.slow),
+    ],
 )
 def test_features_are_those_of_the_package(variant, package, params, checkpoint, monkeypatch):
     features_of, made = package(checkpoint, monkeypatch), pictures((40, 56), (401, 320))

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import by_default
 
 from jaxrestore import images
 from jaxrestore.storage.files import write_whole
@@ -35,7 +36,11 @@ except OSError as error:
 
 @pytest.mark.parametrize(
     ("name", "depth"),
-    [("a.png", 8), ("a.png", 16), ("a.jpg", 8), ("a.webp", 8), ("a.tif", 8), ("a.tiff", 16), ("a.npy", 8)],
+    by_default(
+        [("a.png", 8), ("a.png", 16), ("a.jpg", 8), ("a.webp", 8), ("a.tif", 8), ("a.tiff", 16), ("a.npy", 8)],
+        [("a.png", 16), ("a.npy", 8)],
+        several=True,
+    ),
 )
 def test_a_file_that_does_not_fit_leaves_what_was_there(tmp_path, name, depth):
     path = tmp_path / name

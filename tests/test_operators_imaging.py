@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.ndimage
-from conftest import assert_adjoint, isotropic
+from conftest import assert_adjoint, by_default, isotropic
 from hypothesis import given
 from hypothesis import strategies as st
-from test_methods import NO_DECOMPOSITION, SMALL
+from test_methods import NO_DECOMPOSITION, OF_EACH_KIND, SMALL
 
 import jaxrestore as jr
 from jaxrestore import methods, operators
@@ -82,7 +82,7 @@ class TestDecompositions:
 KINDS = {"RGGB": set(), "circular": set(), "reflect": NO_DECOMPOSITION, "varying": NO_DECOMPOSITION}
 
 
-@pytest.mark.parametrize("method", SMALL)
+@pytest.mark.parametrize("method", by_default(SMALL, OF_EACH_KIND))
 @pytest.mark.parametrize("name", KINDS)
 def test_goes_through_every_method_that_its_kind_allows(name, method):
     operator = LINEAR[name]

@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import assert_adjoint, isotropic
+from conftest import assert_adjoint, by_default, isotropic
 from hypothesis import given
 from hypothesis import strategies as st
-from test_methods import NO_DECOMPOSITION, NOT_LINEAR, SMALL
+from test_methods import NO_DECOMPOSITION, NOT_LINEAR, OF_EACH_KIND, SMALL
 
 import jaxrestore as jr
 from jaxrestore import methods, operators
@@ -89,7 +89,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("method", SMALL)
+@pytest.mark.parametrize("method", by_default(SMALL, OF_EACH_KIND))
 @pytest.mark.parametrize("kind", KINDS)
 def test_goes_through_every_method_that_its_kind_allows(kind, method):
     operator, excluded = KINDS[kind]

@@ -28,6 +28,7 @@ def results(tmp_path_factory):
         return dict(stored)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["spgd", "dpps", "samples", "own_masks", "split"])
 def test_eight_devices_restore_what_one_does(results, case):
     """Within rounding: the compiler chooses other sums for a batch of one than for a batch of eight."""
@@ -37,14 +38,17 @@ def test_eight_devices_restore_what_one_does(results, case):
     np.testing.assert_allclose(eight, one, atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_whole_parameters_need_no_message_between_devices(results):
     assert results["messages"] == 0
 
 
+@pytest.mark.slow
 def test_each_number_of_devices_needs_one_program_for_the_steps(results):
     assert results["programs"] == 2
 
 
+@pytest.mark.slow
 def test_split_parameters_are_an_eighth_on_each_device(results):
     assert results["share_of_params"] < 0.15
     assert results["kept_where_it_was"]
@@ -95,6 +99,7 @@ def _restore(source, out, prior, *words: str) -> subprocess.Popen:
     return subprocess.Popen([*command, *options, *words], env=environment, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_folder_and_go_on_after_a_stop(tmp_path):
     source, alone, together = tmp_path / "source", tmp_path / "alone", tmp_path / "together"
     for i in range(5):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import isotropic, relative_error
+from conftest import by_default, isotropic, relative_error
 from test_closed_forms import DIM, EVERY_OTHER_PIXEL, PRIOR, SHAPE, compare
 
 import jaxrestore as jr
@@ -49,7 +49,7 @@ class TestClosedForms:
         ("sampler", "noise_std", "error", "low", "high"),
         [
             # Told the noise and the denoiser's own covariance, MMPS is exact but for its steps.
-            (jr.mmps(num_steps=400, solver_steps=8), 0.1, 0.05, 0.95, 1.05),
+            pytest.param(jr.mmps(num_steps=400, solver_steps=8), 0.1, 0.05, 0.95, 1.05, marks=pytest.mark.slow),
             (jr.mmps(num_steps=400, solver_steps=8), 0.3, 0.1, 0.95, 1.05),
             # DDRM treats directions as if the prior had them independent.
             (jr.ddrm(num_steps=100), 0.1, 0.14, 0.85, 1.0),
@@ -63,7 +63,14 @@ class TestClosedForms:
             (jr.pigdm(num_steps=100), 0.1, 0.15, 0.75, 0.9),
             (jr.pigdm(num_steps=100), 0.3, 0.5, 0.55, 0.75),
             # With tau the true noise DAPS hears it rightly; what is left is its isotropic view of the prior.
-            (jr.daps(num_steps=50, ode_steps=3, tau=0.1, learning_rate=1e-3), 0.1, 0.2, 1.0, 1.3),
+            pytest.param(
+                jr.daps(num_steps=50, ode_steps=3, tau=0.1, learning_rate=1e-3),
+                0.1,
+                0.2,
+                1.0,
+                1.3,
+                marks=pytest.mark.slow,
+            ),
             # RED-diff looks for a mode: its spread is that of its optimiser, far below the posterior's.
             (jr.reddiff(num_steps=200, learning_rate=0.05), 0.1, 0.17, 0.3, 0.6),
         ],
@@ -74,7 +81,7 @@ class TestClosedForms:
         assert low < spread < high
 
 
-@pytest.mark.parametrize("subsampling", [False, True])
+@pytest.mark.parametrize("subsampling", by_default([False, True], [False]))
 def test_moment_matching_weighs_what_jpeg_loses_in_quantisation_steps(subsampling):
     """As methods do that use the operator's decomposition: its error is not white in pixels."""
     operator = operators.DecodedJPEG((16, 16, 3), 30, subsampling)
@@ -155,6 +162,7 @@ class TestRePaint:
         variance = np.diag(posterior.covariance()).reshape(SHAPE)[hidden].mean()
         return error / error_of_prior, np.sqrt(images.var(0)[hidden].mean() / variance)
 
+    @pytest.mark.slow
     def test_mean_and_spread_come_near_the_posterior(self):
         error, spread = self.compare(jr.repaint(num_steps=200, jump_length=10, jump_repeats=10), num=300)
         assert error < 0.1
@@ -208,7 +216,7 @@ class TestRePaint:
 
 
 class TestDDPG:
-    @pytest.mark.parametrize("t", [0, 1, 8, 19])
+    @pytest.mark.parametrize("t", by_default([0, 1, 8, 19], [0, 8]))
     @pytest.mark.parametrize("noise_std", [0.0, 0.2])
     @pytest.mark.parametrize(("zeta", "shrink"), [(0.6, False), (0.6, True), (None, False)])
     def test_each_step_is_that_of_the_paper(self, t, noise_std, zeta, shrink):
@@ -383,7 +391,9 @@ def test_ddrm_refuses_operators_without_a_decomposition():
         jr.ddrm(num_steps=4).sample(KEY, prior, jr.Degradation(blur, jr.NoNoise()), jnp.ones((8, 8, 3)))
 
 
-@pytest.mark.parametrize("method", ["ddnm", "diffpir", "ddrm", "pigdm", "mmps", "ddpg", "pspgd", "pdpps"])
+@pytest.mark.parametrize(
+    "method", by_default(["ddnm", "diffpir", "ddrm", "pigdm", "mmps", "ddpg", "pspgd", "pdpps"], ["ddrm", "pspgd"])
+)
 def test_noise_of_no_one_strength_must_be_stated(method):
     degradation = jr.Degradation(operators.Denoising(SHAPE), jr.PoissonNoise(1.0))
     y, short = jnp.zeros(SHAPE), {jr.METHODS[method].length: 4}
@@ -422,7 +432,7 @@ def test_bad_settings_are_refused(call, message):
 
 
 class TestDiffPIR:
-    @pytest.mark.parametrize("t", [0, 1, 8, 19])
+    @pytest.mark.parametrize("t", by_default([0, 1, 8, 19], [0, 8]))
     @pytest.mark.parametrize(("clip", "end"), [(True, "state"), (False, "data")])
     def test_each_step_is_that_of_the_authors_program(self, t, clip, end):
         """Their formulas in float64, with pictures and noise on [0, 1] and lambda as they give it."""
@@ -459,7 +469,7 @@ class TestDiffPIR:
         np.testing.assert_array_equal(result.recording.x[-1], result.recording.x[-2])
 
 
-@pytest.mark.parametrize("solver_steps", [1, 2, 4, 6])
+@pytest.mark.parametrize("solver_steps", by_default([1, 2, 4, 6], [2, 4]))
 def test_gmres_solves_systems_that_are_not_symmetric(solver_steps):
     """A denoiser that is a matrix: the least residual in the Krylov space, in float64; four dimensions exhaust it."""
     rng, sigma, noise = np.random.default_rng(0), 0.7, 0.2
@@ -512,7 +522,7 @@ class TestAzula:
         flat = {name: torch.tensor(np.asarray(a).reshape(1, -1).copy()) for name, a in {"x": x, "y": y}.items()}
         return torch, Gaussian(), matrix, x, y, flat
 
-    @pytest.mark.parametrize("t", [1, 8, 19])
+    @pytest.mark.parametrize("t", by_default([1, 8, 19], [8]))
     def test_pigdm(self, pieces, t, monkeypatch):
         torch, denoiser, matrix, x, y, flat = pieces
         from azula.guidance.pgdm import PGDMSampler
@@ -527,8 +537,11 @@ class TestAzula:
         ours, _ = reverse.step(x, jnp.int32(t), reverse.init(AVERAGE, y), PRIOR, AVERAGE, y)
         assert relative_error(ours.mean.ravel(), theirs.ravel()) < 1e-4
 
-    @pytest.mark.parametrize(("solver", "solver_steps"), [("cg", 1), ("cg", 3), ("gmres", 1), ("gmres", 3)])
-    @pytest.mark.parametrize("t", [1, 8, 19])
+    @pytest.mark.parametrize(
+        ("solver", "solver_steps"),
+        by_default([("cg", 1), ("cg", 3), ("gmres", 1), ("gmres", 3)], [("cg", 3), ("gmres", 3)], several=True),
+    )
+    @pytest.mark.parametrize("t", by_default([1, 8, 19], [8]))
     def test_mmps(self, pieces, t, solver, solver_steps):
         torch, denoiser, matrix, x, y, flat = pieces
         from azula.guidance.mmps import MMPSDenoiser
@@ -546,7 +559,7 @@ class TestAzula:
         ours = pull.x0 - (1 - abar) / np.sqrt(abar) * pull.gradient
         assert relative_error(ours.ravel(), theirs.ravel()) < 1e-3
 
-    @pytest.mark.parametrize("t", [1, 8, 19])
+    @pytest.mark.parametrize("t", by_default([1, 8, 19], [8]))
     def test_diffpir(self, pieces, t):
         torch, denoiser, matrix, x, y, flat = pieces
         from azula.guidance.diffpir import DiffPIRDenoiser

@@ -48,6 +48,7 @@ def test_every_task_is_shown_or_left_out_for_a_reason():
     assert {*gallery.WHOLE} <= {*gallery.TASKS}
 
 
+@pytest.mark.slow
 def test_a_sheet_shows_what_its_record_says_and_is_made_once(prior, photographs, tmp_path, monkeypatch, capsys):
     words = ("gallery", photographs.paths[0].parent, "--tasks", "compressed_sensing", "--out", tmp_path)
     start(monkeypatch, *words)
@@ -92,6 +93,7 @@ def test_what_is_measured_is_shown_at_the_images_size():
     assert sheets.measured(sensed, np.zeros(sensed.degradation.measurement_shape, np.float32)) is None
 
 
+@pytest.mark.slow
 def test_a_strip_shows_each_value_of_its_settings(prior, photographs, tmp_path, monkeypatch):
     strip = strips.Strip("super_resolution", {"scale": strips.Times((0.5, 1)), "num_steps": (2, 3)})
     monkeypatch.setitem(strips.STRIPS, "pigdm", strip)
@@ -137,6 +139,7 @@ def test_every_method_has_a_strip_of_settings_that_it_has():
                 task.sampler(method, **{name: value})  # refuses what is out of range
 
 
+@pytest.mark.slow
 def test_the_angles_are_drawn_and_told(prior, photographs, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.delitem(analysis.VARIANTS, "spgd")  # fewer programs to compile

@@ -1,17 +1,22 @@
 import dataclasses
+import functools
 import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import network, random_mixture, run_unet
+from conftest import network as larger_network
+from conftest import random_mixture, run_unet
 
 import jaxrestore as jr
 from jaxrestore import schedules
 from jaxrestore.priors import PriorError
 from jaxrestore.priors.checkpoint import cast_params
 from jaxrestore.priors.mixture import dense_matrix
+
+# Of one resolution: what surrounds the network is tested here.
+network = functools.partial(larger_network, channel_mult=(1,))
 
 
 class TestNetworkPrior:

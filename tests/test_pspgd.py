@@ -1,9 +1,12 @@
 """SPGD with a preconditioned likelihood: what the metric is, and that no step size depends on the operator."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import motion_kernel
 from hypothesis import given
 from hypothesis import strategies as st
 from test_closed_forms import compare
@@ -18,7 +21,7 @@ SHAPE, KEY = (8, 8, 3), jax.random.key(0)
 PRIOR = jr.priors.GaussianMixture(jnp.ones(1), jnp.zeros((1, *SHAPE)), jnp.full((1, 192), 0.25))
 LINEAR = {
     "decomposed": operators.SuperResolution(SHAPE, 2),
-    "by conjugate gradients": operators.MotionBlur(SHAPE, operators.motion_kernel(KEY, 5, 0.5)),
+    "by conjugate gradients": operators.MotionBlur(SHAPE, motion_kernel(KEY, 5, 0.5)),
 }
 
 
@@ -41,6 +44,7 @@ class CalledNonlinear:
         return self.operator(x)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def gradient(likelihood, operator, y, sigma=0.7, noise_std=0.1):
     x = jax.random.normal(jax.random.key(1), operator.image_shape)
     prior = jr.priors.GaussianMixture(jnp.ones(1), jnp.zeros((1, *operator.image_shape)), jnp.full((1, x.size), 0.25))
@@ -60,7 +64,7 @@ def test_a_linear_operator_is_its_own_linearisation(name):
     "operator",
     [
         operators.SuperResolution((4, 4, 1), 2),
-        operators.MotionBlur((4, 4, 1), operators.motion_kernel(KEY, 3, 0.5)),
+        operators.MotionBlur((4, 4, 1), motion_kernel(KEY, 3, 0.5)),
         operators.HighDynamicRange((4, 4, 1)),
         operators.PhaseRetrieval((4, 4, 1)),
     ],
@@ -80,6 +84,9 @@ def test_it_is_a_gauss_newton_step(operator):
     np.testing.assert_allclose(likely.gradient.ravel(), expected, rtol=2e-3, atol=1e-4)
 
 
+SIX = jax.jit(jr.pspgd(evaluations=6).sample)
+
+
 @given(st.floats(0.05, 20.0))
 def test_units_of_the_measurement_do_not_matter(scale):
     """Plain gradient descent takes steps in proportion to the square of the operator's scale."""
@@ -89,7 +96,7 @@ def test_units_of_the_measurement_do_not_matter(scale):
         operator = operators.LinearMap.from_matrix(SHAPE, factor * matrix)
         degradation = jr.Degradation(operator, jr.GaussianNoise(factor * 0.1))
         y = factor * jax.random.normal(KEY, (50,))
-        images.append(jr.pspgd(evaluations=6).sample(KEY, PRIOR, degradation, y).image)
+        images.append(SIX(KEY, PRIOR, degradation, y).image)
     np.testing.assert_allclose(*images, atol=2e-3)
 
 

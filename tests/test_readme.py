@@ -48,6 +48,7 @@ def test_snippets_of_the_first_pages_run(tmp_path, monkeypatch):
     assert jr.images.load(tmp_path / "large.png").shape == (64, 64, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prior")
 def test_snippets_of_the_start_pages_run():
     names = run_snippets(DOCS / "start" / "library.md", DOCS / "start" / "scale.md")

@@ -25,7 +25,12 @@ def test_equals_the_sampler_on_each_image():
         np.testing.assert_allclose(images[i], SAMPLER.sample(key, PRIOR, DEGRADATION, YS[i]).image, atol=1e-4)
 
 
-@pytest.mark.parametrize("sampler", [SAMPLER, jr.dpps(num_steps=7, n_max=5), jr.dps(num_steps=7)])
+OTHERS = [
+    pytest.param(sampler, marks=pytest.mark.slow) for sampler in (jr.dpps(num_steps=7, n_max=5), jr.dps(num_steps=7))
+]
+
+
+@pytest.mark.parametrize("sampler", [SAMPLER, *OTHERS])
 def test_batch_size_does_not_change_results(sampler):
     whole = jr.restore(sampler, PRIOR, DEGRADATION, YS, key=KEY, batch_size=5)
     for size in (1, 2, 16):
@@ -171,7 +176,13 @@ def test_statistics_are_those_of_the_samples_whatever_the_batch():
         jr.posterior_statistics(*arguments, key=KEY, num_samples=1)
 
 
-@pytest.mark.parametrize("sampler", [jr.spgd(num_steps=4, warmup_steps=2, learning_rate=0.05), jr.dpps(num_steps=4)])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        jr.spgd(num_steps=4, warmup_steps=2, learning_rate=0.05),
+        pytest.param(jr.dpps(num_steps=4), marks=pytest.mark.slow),
+    ],
+)
 def test_the_mean_of_chains_is_the_mean_of_their_runs(sampler):
     mean = jr.mean_of(sampler, 3)
     runs = [sampler.sample(jax.random.fold_in(KEY, i), PRIOR, DEGRADATION, YS[0]) for i in range(3)]

@@ -63,6 +63,7 @@ def test_a_finished_run_gives_its_prior_again(photographs, undisturbed):
     assert same(training.train(photographs, run, CONFIG), prior)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [1, 2], ids=["the newest", "both"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(photographs, tmp_path, damaged):
     run = tmp_path / "run"

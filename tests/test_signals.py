@@ -12,6 +12,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from conftest import by_default
 
 import jaxrestore as jr
 from jaxrestore import images, stopping
@@ -133,7 +134,7 @@ run(command)
 )
 
 
-@pytest.mark.parametrize(("number", "code", "line"), SIGNALS)
+@pytest.mark.parametrize(("number", "code", "line"), by_default(SIGNALS, SIGNALS[-1:], several=True))
 @pytest.mark.parametrize("native", [False, True], ids=["where it can stop", "where it cannot"])
 def test_a_command_ends_with_one_line_and_without_leftovers(tmp_path, number, code, line, native):
     (tmp_path / "out").mkdir()

@@ -1,9 +1,12 @@
 """Decompositions and inverses of operators against dense linear algebra."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import motion_kernel
 
 from jaxrestore import operators
 from jaxrestore.priors.mixture import dense_matrix
@@ -16,10 +19,10 @@ OPERATORS = {
     "bilinear": operators.SuperResolution(SHAPE, 5, kernel="bilinear"),
     "reduced": operators.SuperResolution(SHAPE, 2, kernel="gaussian"),
     "bayer": operators.Demosaicing(SHAPE),
-    "circular": operators.Convolution(SHAPE, operators.motion_kernel(KEY, 5, 0.3)),
+    "circular": operators.Convolution(SHAPE, motion_kernel(KEY, 5, 0.3)),
     "fourier": operators.CompressedSensing(operators.sampling_mask(KEY, SHAPE, 0.5)),
     "gaussian": operators.GaussianBlur(SHAPE, 7, 0.8),
-    "motion": operators.MotionBlur(SHAPE, operators.motion_kernel(KEY, 5, 0.3)),
+    "motion": operators.MotionBlur(SHAPE, motion_kernel(KEY, 5, 0.3)),
     "mask": operators.Inpainting(operators.random_mask(KEY, SHAPE, 0.5)),
     "soft_mask": operators.Inpainting(jax.random.uniform(KEY, SHAPE, minval=-1.0)),
     "denoising": operators.Denoising(SHAPE),
@@ -38,6 +41,7 @@ class Blind:
         return self.operator(x)
 
 
+@functools.cache
 def problem(name):
     operator = OPERATORS[name]
     matrix = dense_matrix(operator)
@@ -78,35 +82,41 @@ def test_pseudo_inverse(name, blind, tolerance):
     operator, matrix, _, _ = problem(name)
     y = operator(jax.random.normal(KEY, SHAPE))  # in the range: what is out of it is amplified by rounding alone
     expected = np.linalg.pinv(matrix, rcond=1e-4) @ np.asarray(y, np.float64).ravel()
-    result = operators.pseudo_inverse(Blind(operator) if blind else operator, y)
+    result = jax.jit(lambda y: operators.pseudo_inverse(Blind(operator) if blind else operator, y))(y)
     if name in ("motion", "gaussian"):  # badly conditioned: the measurement is met, the image less exactly
         np.testing.assert_allclose(operator(result), y, atol=2e-3)
     else:
         np.testing.assert_allclose(result.ravel(), expected, atol=tolerance * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("rho", [0.01, 1.0])
-@pytest.mark.parametrize("blind", [False, True])
-@pytest.mark.parametrize("name", OPERATORS)
-def test_proximal_step(name, blind, rho):
+# Without their decompositions all operators go through the same conjugate gradients.
+WAYS = [
+    pytest.param(name, blind, marks=pytest.mark.slow if blind and name not in ("bicubic", "mask", "matrix") else [])
+    for blind in (False, True)
+    for name in OPERATORS
+]
+
+
+@pytest.mark.parametrize(("name", "blind"), WAYS)
+def test_proximal_step(name, blind):
     operator, matrix, y, flat = problem(name)
     z = jax.random.normal(jax.random.fold_in(KEY, 2), SHAPE)
-    expected = np.linalg.solve(
-        matrix.T @ matrix + rho * np.eye(matrix.shape[1]), matrix.T @ flat + rho * np.asarray(z, np.float64).ravel()
-    )
-    result = jax.jit(lambda r: operators.proximal_step(Blind(operator) if blind else operator, y, z, r))(rho)
-    np.testing.assert_allclose(result.ravel(), expected, atol=3e-4 * np.abs(expected).max())
+    step = jax.jit(lambda y, z, rho: operators.proximal_step(Blind(operator) if blind else operator, y, z, rho))
+    for rho in (0.01, 1.0):
+        expected = np.linalg.solve(
+            matrix.T @ matrix + rho * np.eye(matrix.shape[1]), matrix.T @ flat + rho * np.asarray(z, np.float64).ravel()
+        )
+        np.testing.assert_allclose(step(y, z, rho).ravel(), expected, atol=3e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("noise_variance", [0.04, 1.0])
-@pytest.mark.parametrize("blind", [False, True])
-@pytest.mark.parametrize("name", OPERATORS)
-def test_likelihood_score(name, blind, noise_variance):
+@pytest.mark.parametrize(("name", "blind"), WAYS)
+def test_likelihood_score(name, blind):
     operator, matrix, y, flat = problem(name)
-    covariance = 0.7 * matrix @ matrix.T + noise_variance * np.eye(len(matrix))
-    expected = matrix.T @ np.linalg.solve(covariance, flat)
-    result = operators.likelihood_score(Blind(operator) if blind else operator, y, 0.7, noise_variance)
-    np.testing.assert_allclose(result.ravel(), expected, atol=3e-4 * np.abs(expected).max())
+    score = jax.jit(lambda y, noise: operators.likelihood_score(Blind(operator) if blind else operator, y, 0.7, noise))
+    for noise_variance in (0.04, 1.0):
+        covariance = 0.7 * matrix @ matrix.T + noise_variance * np.eye(len(matrix))
+        expected = matrix.T @ np.linalg.solve(covariance, flat)
+        np.testing.assert_allclose(score(y, noise_variance).ravel(), expected, atol=3e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", ["average", "mask", "grey", "matrix"])

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import isotropic
+from conftest import by_default, isotropic
 
 import jaxrestore as jr
 from jaxrestore import evaluation, tasks
@@ -14,7 +14,7 @@ SHAPE = (64, 64, 3)
 def test_every_task_measures_and_has_settings_for_every_method(name):
     options = {"kernel_size": 21} if "kernel_size" in jr.TASKS[name].options else {}
     task = jr.task(name, image_shape=SHAPE, **options)
-    y = task.degradation.measure(jax.random.key(0), jnp.zeros(SHAPE))
+    y = jax.jit(task.degradation.measure)(jax.random.key(0), jnp.zeros(SHAPE))
     assert y.shape == task.degradation.measurement_shape
     for settings in tasks.SETTINGS:
         for method, row in jr.METHODS.items():
@@ -111,7 +111,7 @@ def test_a_refusal_says_what_the_method_needs(name, needs):
 OPTIONS = {"super_resolution": {"factor": 3}, "phase_retrieval": {"oversample": 1.3}, "jpeg": {"subsampling": True}}
 
 
-@pytest.mark.parametrize("sides", [(48, 96), (67, 51), (128, 130)])
+@pytest.mark.parametrize("sides", by_default([(48, 96), (67, 51), (128, 130)], [(67, 51)]))
 @pytest.mark.parametrize("name", [n for n, t in jr.TASKS.items() if "weights" not in t.options])
 def test_the_shape_of_an_image_is_known_from_that_of_its_measurement(name, sides):
     """Once its sides are multiples of what the task asks for."""

@@ -44,7 +44,7 @@ def test_training_learns_to_denoise(photographs, tmp_path):
     assert errors["0.5"] < 0.35  # the noise itself would leave 0.5
 
 
-@pytest.mark.parametrize("parametrization", ["vp", pytest.param("edm", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("parametrization", ["edm", pytest.param("vp", marks=pytest.mark.slow)])
 def test_a_run_in_two_sessions_equals_one(photographs, tmp_path, parametrization):
     config = dataclasses.replace(CONFIG, parametrization=parametrization, num_steps=14)
     whole = training.train(photographs, tmp_path / "whole", config)
@@ -130,6 +130,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(photographs, tmp_path):
         training.train(photographs, tmp_path / "run", config, report_every=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoint_seconds", [0.0, 1e9])
 def test_a_state_that_is_not_finite_is_never_saved(photographs, tmp_path, checkpoint_seconds):
     """Neither between two reports nor at the end of the time, which both come before the loss is looked at."""
