@@ -9,7 +9,6 @@ strength, for every sigma. Where the folder is CBSD68 (68 pictures of 481x321 pi
 """
 
 import collections
-import hashlib
 import pathlib
 import time
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrestore as jr
-from benchmarks import _cells, _results, _run
+from benchmarks import _cells, _photographs, _results, _run
 from benchmarks._tables import Cells, markdown
 from jaxrestore import images
 from jaxrestore.priors import Prior
@@ -48,23 +47,20 @@ _CBSD68 = {"321x481", "481x321"}, 68  # shapes and number of its pictures
 class Pictures(NamedTuple):
     """Clean pictures of any sizes."""
 
-    names: list[str]
+    paths: list[pathlib.Path]
     clean: list[np.ndarray]  # (H, W, 3), float32 in [-1, 1]
 
     @property
     def facts(self) -> dict[str, Any]:
         """What a cell that is made of these pictures states of them."""
-        digest = hashlib.sha256()
-        for picture in self.clean:
-            digest.update(picture.tobytes())
         shapes = collections.Counter(f"{picture.shape[0]}x{picture.shape[1]}" for picture in self.clean)
-        return {"shapes": dict(shapes), "pixels_sha256": digest.hexdigest()}
+        return {"shapes": dict(shapes), "files_sha256": _photographs.files_sha256(self.paths)}
 
 
 def load(folder: pathlib.Path) -> Pictures:
     """All pictures of a folder, whole."""
     paths = images.find(folder)
-    return Pictures([path.name for path in paths], [images.load(path) for path in paths])
+    return Pictures(paths, [images.load(path) for path in paths])
 
 
 def prior_facts(name: str) -> dict[str, Any]:
@@ -101,9 +97,9 @@ def psnr(denoised: np.ndarray, clean: np.ndarray) -> float:
 def measure(prior: Prior, pictures: Pictures, sigma: float) -> dict[str, Any]:
     """A cell: the scores, and how long a picture took, compilation included."""
     scores, started = {}, time.perf_counter()
-    for index, (name, clean) in enumerate(zip(pictures.names, pictures.clean, strict=True)):
+    for index, (path, clean) in enumerate(zip(pictures.paths, pictures.clean, strict=True)):
         x, level = noisy(clean, sigma, index)
-        scores[name] = psnr(np.asarray(denoise(prior, jnp.asarray(x), jnp.asarray(level))), clean)
+        scores[path.name] = psnr(np.asarray(denoise(prior, jnp.asarray(x), jnp.asarray(level))), clean)
     return {
         "psnr": float(np.mean(list(scores.values()))),
         "pictures": scores,

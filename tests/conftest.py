@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -32,7 +33,12 @@ QUICK_TO_COMPILE = (
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 )
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    os.environ["XLA_FLAGS"] = f"{QUICK_TO_COMPILE} {os.environ.get('XLA_FLAGS', '')}".strip()
+    with_flags = os.environ | {"XLA_FLAGS": f"{QUICK_TO_COMPILE} {os.environ.get('XLA_FLAGS', '')}".strip()}
+    # A flag that a later jaxlib does not know ends the process, so another one tries them.
+    if not subprocess.run(
+        [sys.executable, "-c", "import jax; jax.devices()"], env=with_flags, capture_output=True
+    ).returncode:
+        os.environ |= with_flags
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxrestore-tests-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])

@@ -15,7 +15,7 @@ DEGRADATION = jr.Degradation(jr.operators.GaussianBlur(SHAPE, 5, 1.0), jr.Gaussi
 Y = DEGRADATION.measure(jax.random.key(1), PRIOR.sample(jax.random.key(2)))
 
 
-@pytest.mark.parametrize(("method", "step_size"), [("spgd", 0.1), ("dps", 0.3)])
+@pytest.mark.parametrize(("method", "step_size"), [("spgd", 0.1), pytest.param("dps", 0.3, marks=pytest.mark.slow)])
 def test_variants_differ_in_warm_up_and_momentum(method, step_size):
     samplers = analysis.variants(method, 8, 3, step_size)
     assert next(iter(samplers)) == method

@@ -57,6 +57,7 @@ def test_operations_are_those_of_the_convolutions():
     assert networks.forward_flops(prior, 64) == pytest.approx(networks.forward_flops(prior, 128) / 4, rel=0.05)
 
 
+@pytest.mark.slow
 def test_all_variants_of_a_lever_agree(monkeypatch):
     monkeypatch.setattr(variants, "SIZE", 32)
     answers = {name: np.asarray(f(*arguments)) for name, (f, arguments) in variants.blur().items()}
@@ -125,6 +126,7 @@ class TestComparisonsOnPhotographs:
         images.save(tmp_path / "photos" / "a.png", rng.uniform(-1, 1, (96, 96, 3)).astype(np.float32))
         return str(tmp_path / "photos")
 
+    @pytest.mark.slow
     def test_every_factor_is_compared_with_the_simple_answer(self, folder, monkeypatch, capsys):
         monkeypatch.setattr(conditions, "FACTORS", (2, 8))
         monkeypatch.setattr("sys.argv", ["conditions", folder, "--methods", "pspgd", "ddpg", "--only", "factor"])

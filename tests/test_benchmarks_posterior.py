@@ -79,6 +79,7 @@ def test_halved_mixtures_are_the_distribution_of_pairs_means():
     np.testing.assert_allclose(np.cov(pairs.T), half.covariance(), atol=0.01)
 
 
+@pytest.mark.slow
 def test_every_second_sample_of_a_chain_is_the_coarse_chain():
     fine, coarse = _chains.prior_of("sparse", 8).priors
     draws = jax.vmap(fine.sample)(jax.random.split(jax.random.key(0), 20_000))[:, ::2, 0, 0]
@@ -87,6 +88,7 @@ def test_every_second_sample_of_a_chain_is_the_coarse_chain():
         assert (np.abs(np.diff(a, axis=1)) > 1e-3).mean() == pytest.approx(1 - 0.94**2, abs=0.01)
 
 
+@pytest.mark.slow
 def test_several_sizes_answer_by_the_length_they_are_shown():
     fine, coarse = jr.priors.GaussianMixture(jnp.ones(1), jnp.zeros((1, 4, 1, 1)), jnp.ones((1, 4))), None
     coarse = jr.priors.GaussianMixture(jnp.ones(1), jnp.zeros((1, 2, 1, 1)), jnp.full((1, 2), 3.0))

@@ -66,12 +66,12 @@ def start(tmp_path, monkeypatch, folder):
 SMALLEST = {
     "denoising": "FOLDER --sigmas 25",
     "levers": "blur --repeats 1",
-    "papers": "ddrm --prior photo --data FOLDER --count 1 --size 32 --set num_steps=2 --no-lpips",
     "render": "",
     "suite": "forward --size 32 --turns 1 --seconds 0.1",
     "tint": "FOLDER --size 40 --sigmas 25",
 }
 LONGER = {
+    "papers": "ddrm --prior photo --data FOLDER --count 1 --size 32 --set num_steps=2 --no-lpips",
     "quality": "FOLDER --size 64 --pictures 1 --tasks denoising --methods ddrm",
     "posterior": "--problems 8/0.1 --methods exact ddnm",
     "precision": "FOLDER --size 64 --pictures 1 --tasks super_resolution --methods ddrm",

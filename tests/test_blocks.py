@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import by_default
 from test_closed_forms import EVERY_OTHER_PIXEL, PRIOR, SHAPE, TRUTH, compare
 
 import jaxrestore as jr
@@ -37,7 +38,7 @@ COMBINATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", COMBINATIONS)
+@pytest.mark.parametrize("name", by_default(COMBINATIONS, ["dps with warm-up and momentum"]))
 def test_combinations_sample_near_the_posterior(name):
     error, error_of_prior, spread = compare(COMBINATIONS[name], noise_std=0.1)
     assert error < 0.25 * error_of_prior

@@ -71,6 +71,7 @@ def test_train_writes_a_prior_that_restores(run, tmp_path):
     assert run("restore", "in.png", "-o", "out.png", "--task", "denoising", *fast("prior"))[0] == 0
 
 
+@pytest.mark.slow
 def test_train_writes_a_prior_and_refuses_what_is_no_setting(run, tmp_path, monkeypatch):
     """Without the update, which takes most of the time to compile."""
 
@@ -106,6 +107,7 @@ def test_info_names_devices_versions_priors_tasks_and_methods(run):
     assert "photo" in report["priors"]
 
 
+@pytest.mark.slow
 def test_a_converted_checkpoint_restores_a_picture(run):
     torch = pytest.importorskip("torch")
     with np.load(DATA / "adm_tiny.npz") as state:

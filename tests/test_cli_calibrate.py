@@ -20,6 +20,7 @@ def words(prior, tmp_path):
     return ["--task", "denoising", *method]
 
 
+@pytest.mark.slow
 def test_restore_uses_what_was_calibrated(run, tmp_path, words):
     learn = ["calibrate", "--data", "photos", "--size", 32, "-o", "sure.json", "--set", "num_steps=4", *words]
     code, out, error = run(*learn, "--held-out", "others")

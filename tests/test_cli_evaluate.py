@@ -50,6 +50,7 @@ def test_evaluate_prints_and_writes_scores(run, tmp_path, prior):
         assert entry["evaluations_per_picture"] == {"forward": 3 * 2 * 2 * 2, "gradients": 3 * 2 * 2 * 2}
 
 
+@pytest.mark.slow
 def test_the_lpips_of_the_papers_is_reported_by_its_name(run, tmp_path, prior):
     """With random VGG16 weights: the figures are those of the variant that is asked for, and table and file say which."""
     images.save(tmp_path / "in" / "a.png", PHOTO)
@@ -96,6 +97,7 @@ def test_a_picture_that_diverges_is_left_out_of_the_means(run, tmp_path, prior, 
         assert report["mean"][kind]["psnr"] == pytest.approx((first[kind]["psnr"] + last[kind]["psnr"]) / 2)
 
 
+@pytest.mark.slow
 def test_a_folder_is_evaluated_by_turns_as_it_is_at_once(run, tmp_path, prior, monkeypatch):
     for i, name in enumerate(("a.png", "b.png", "c.png")):
         images.save(tmp_path / "in" / name, np.roll(PHOTO, i))
@@ -117,6 +119,7 @@ def test_a_folder_is_evaluated_by_turns_as_it_is_at_once(run, tmp_path, prior, m
         assert (tmp_path / "turns" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_tune_says_which_settings_of_the_grid_change_nothing(run, tmp_path, prior):
     images.save(tmp_path / "photos" / "a.png", PHOTO)
     words = ["tune", "--data", "photos", "--size", 32, "-o", "best.json", "--task", "denoising", "--metric", "psnr"]
@@ -136,6 +139,7 @@ def test_evaluate_ends_although_every_picture_diverges(run, tmp_path, prior):
     assert json.loads((tmp_path / "e.json").read_text())["mean"]["restored"]["psnr"] is None
 
 
+@pytest.mark.slow
 def test_tuned_settings_are_used_by_restore_and_evaluate(run, tmp_path, prior):
     (tmp_path / "photos").mkdir()
     images.save(tmp_path / "photos" / "a.png", PHOTO)

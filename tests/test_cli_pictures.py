@@ -47,6 +47,7 @@ def test_transparency_is_cut_with_its_picture(run, tmp_path, prior):
     np.testing.assert_allclose(out.alpha, alpha[:16, :16], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_jpeg_file_tells_its_quality_unless_it_is_given(run, tmp_path, prior):
     for name, quality in {"a.jpg": 30, "b.jpg": 60}.items():
         picture = Image.fromarray(images.to_uint8(COLOUR))

@@ -42,6 +42,7 @@ def test_large_pictures_are_seen_by_tiles_unless_asked_otherwise(asked, shape, t
     assert (seen.tile if isinstance(seen, jr.priors.TiledPrior) else 0) == tile
 
 
+@pytest.mark.slow
 def test_tiles_and_mirror_images_go_to_the_prior(run, tmp_path, prior):
     images.save(tmp_path / "y.png", PHOTO)
     words = ["restore", "y.png", "--task", "denoising", *fast(prior)]
@@ -112,6 +113,7 @@ def test_restoring_twice_gives_the_same_picture(run, tmp_path, prior):
     np.testing.assert_array_equal(images.load(tmp_path / "a.png"), images.load(tmp_path / "b.png"))
 
 
+@pytest.mark.slow
 def test_a_picture_that_diverges_is_named_and_the_others_are_written(run, tmp_path, prior):
     (tmp_path / "in").mkdir()
     for name, y in {"a": PHOTO, "b": np.full_like(PHOTO, 1e38), "c": PHOTO[:20], "d": PHOTO}.items():
@@ -143,6 +145,7 @@ def pixels(folder):
     return {path.name: images.load(path) for path in images.find(folder)}
 
 
+@pytest.mark.slow
 def test_shares_and_remainders_give_the_whole_to_the_last_bit(run, tmp_path, prior, folder):
     """Of four pictures of one shape two are done at a time: no share, and no rest, has as many."""
     words = ["restore", "in", "--task", "denoising", "--batch-size", 3, *fast(prior)]

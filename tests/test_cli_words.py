@@ -14,6 +14,7 @@ from jaxrestore.cli._values import annotations, parse_values
 from jaxrestore.evaluation import Scores
 
 
+@pytest.mark.slow
 def test_no_key_of_one_purpose_is_one_of_another():
     """Each purpose's own key, those of many pictures, and of their samples; and what a split of each gives."""
     keys = []

@@ -119,6 +119,7 @@ def test_compare_gives_the_scores_of_evaluate_and_its_report_shows_every_picture
     assert "report.html exists" in run(*words, "-o", "f.json")[2]
 
 
+@pytest.mark.slow
 def test_a_method_that_diverges_has_no_picture_and_is_named(run, tmp_path, prior):
     code, out, error = compare(run, prior, "--set", "spgd.learning_rate=1e30")
     assert code == 1

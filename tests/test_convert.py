@@ -76,6 +76,7 @@ class TestGuidedDiffusion:
         assert header["sha256"] in printed
         assert "1,371,974 parameters" in printed
 
+    @pytest.mark.slow
     def test_verification_is_against_azula(self, adm_file, tmp_path):
         pytest.importorskip("azula")
         printed = convert(
@@ -349,6 +350,7 @@ class TestDiffusers:
         x = jax.random.normal(jax.random.key(0), (32, 32, 3))
         assert bool(jnp.isfinite(jax.jit(prior.denoise)(x, jnp.float32(0.5))).all())
 
+    @pytest.mark.slow
     @settings(max_examples=3)
     @given(
         attention=st.tuples(st.booleans(), st.booleans()),
@@ -443,6 +445,7 @@ def edm_state(edm_golden):
 class TestEDM:
     """The numbers come from NVlabs/edm, training/networks.py (commit 0a2ff34), DhariwalUNet in EDMPrecond."""
 
+    @pytest.mark.slow
     def test_the_denoiser_is_the_published_one(self, edm_golden, edm_state):
         config = edm.infer_config(edm_state)
         params = {name: jnp.asarray(value) for name, value in edm.convert(edm_state, config).items()}

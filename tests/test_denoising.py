@@ -1,6 +1,7 @@
 """The benchmarks of a prior alone: PSNR of denoising as the papers measure it, and whether grey stays grey."""
 
 import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,7 @@ class Told:
 def grey(*shapes):
     """Grey pictures, 128 of 255, far from where noise would be clipped."""
     clean = [np.full((*shape, 3), 128 / 127.5 - 1, np.float32) for shape in shapes]
-    return denoising.Pictures([f"{i}.png" for i in range(len(clean))], clean)
+    return denoising.Pictures([pathlib.Path(f"{i}.png") for i in range(len(clean))], clean)
 
 
 @pytest.mark.parametrize("sigma", [5, 25])
@@ -50,7 +51,7 @@ def test_strong_noise_is_given_to_the_prior_as_it_is_and_what_comes_back_is_clip
     assert np.abs(x).max() > 1.5
     assert level == pytest.approx(2 * 75 / 255)
     assert not np.allclose(x * 127.5, np.round(x * 127.5))
-    bright = denoising.Pictures(["a"], [np.ones((32, 32, 3), np.float32)])
+    bright = denoising.Pictures([pathlib.Path("a")], [np.ones((32, 32, 3), np.float32)])
     cell = denoising.measure(Unchanged(), bright, 25)
     assert cell["psnr"] == pytest.approx(20 * np.log10(255 / 25) + 10 * np.log10(2), abs=0.2)  # half of the noise
 
@@ -99,12 +100,13 @@ def test_published_figures_fall_with_the_noise():
         assert set(row) <= set(denoising.SIGMAS)
 
 
-def test_a_cell_states_its_pictures_and_its_prior():
-    pictures = grey((8, 8), (8, 8), (4, 8))
-    facts = pictures.facts
+def test_a_cell_states_its_pictures_and_its_prior(tmp_path):
+    for index, clean in enumerate(grey((8, 8), (8, 8), (4, 8)).clean):
+        images.save(tmp_path / f"{index}.png", clean)
+    facts = denoising.load(tmp_path).facts
     assert facts["shapes"] == {"8x8": 2, "4x8": 1}
-    pictures.clean[1][0, 0, 0] = 0.5
-    assert pictures.facts["pixels_sha256"] != facts["pixels_sha256"]
+    images.save(tmp_path / "1.png", np.zeros((8, 8, 3), np.float32) + 0.5, overwrite=True)
+    assert denoising.load(tmp_path).facts["files_sha256"] != facts["files_sha256"]
     assert len(denoising.prior_facts("photo")["prior"]) == 64
 
 

@@ -101,6 +101,7 @@ def of_torch_fidelity(checkpoint, monkeypatch):
     return lambda picture: network(torch_tensor(picture))[0].numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "package"),
     [
@@ -338,6 +339,7 @@ def folder(tmp_path):
 few = pytest.mark.filterwarnings("ignore:FID")
 
 
+@pytest.mark.slow
 @few
 def test_a_folder_of_mixed_sizes_is_measured(folder, params):
     measured = measure(folder, params, variant="torch-fidelity", batch_size=BATCH)

@@ -98,6 +98,7 @@ def test_halved_chrominance_is_nearly_that_of_the_file(quality):
     assert np.abs(half - decoded).mean() < 0.6 * np.abs(full - decoded).mean() + 0.6 / 127.5
 
 
+@pytest.mark.slow
 @given(st.integers(1, 100), st.floats(-1.0, 1.0))
 def test_a_flat_grey_picture_stays_flat_and_grey(quality, level):
     y = np.asarray(jr.operators.JPEG((8, 16, 3), quality)(jnp.full((8, 16, 3), level)))

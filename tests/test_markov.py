@@ -298,6 +298,7 @@ class TestGibbs:
             np.testing.assert_allclose(exact.probabilities @ moved, exact.probabilities, atol=1e-3)
             assert exact.probabilities @ np.diagonal(moved) < 0.9  # signals that stay as they are
 
+    @pytest.mark.slow
     def test_chains_from_afar_find_the_posterior_and_r_hat_tells_when(self):
         """Only the sum is measured: to keep it two samples must move at once, which few moves do."""
         degradation = jr.Degradation(operators.LinearMap.from_matrix(SHAPE, np.ones((1, 4))), jr.GaussianNoise(0.2))
@@ -315,6 +316,7 @@ class TestGibbs:
         error = np.abs(found.mean(0) - exact.probabilities)[likely]
         assert (error < 5 * found.std(0, ddof=1)[likely] / np.sqrt(50)).all()
 
+    @pytest.mark.slow
     def test_agrees_with_the_recursions(self):
         grid = np.linspace(-1, 1, 21)
         prior = MarkovChainPrior.from_steps(16, grid, sparse_steps(grid, 0.3, 0.15))

@@ -74,6 +74,7 @@ def test_round_trip_through_a_folder(params, tmp_path):
         jr.operators.load_nonlinear_blur(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_converter_reads_the_checkpoint_and_makes_the_task_work(state, params, tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({name: torch.from_numpy(value) for name, value in state.items()}, tmp_path / "blur.pth")

@@ -53,6 +53,7 @@ DPPS = f"dpps --task inpainting_random {SHORT}"
 class TestDPPS:
     """A mask of its own for each picture, of a share that is drawn too."""
 
+    @pytest.mark.slow
     def test_pictures_scores_sheet_and_table_are_written_and_what_is_done_stays(
         self, run, tmp_path, capsys, monkeypatch
     ):

@@ -50,7 +50,7 @@ class TestClosedForms:
         [
             # Told the noise and the denoiser's own covariance, MMPS is exact but for its steps.
             pytest.param(jr.mmps(num_steps=400, solver_steps=8), 0.1, 0.05, 0.95, 1.05, marks=pytest.mark.slow),
-            (jr.mmps(num_steps=400, solver_steps=8), 0.3, 0.1, 0.95, 1.05),
+            pytest.param(jr.mmps(num_steps=400, solver_steps=8), 0.3, 0.1, 0.95, 1.05, marks=pytest.mark.slow),
             # DDRM treats directions as if the prior had them independent.
             (jr.ddrm(num_steps=100), 0.1, 0.14, 0.85, 1.0),
             (jr.ddrm(num_steps=100), 0.3, 0.15, 0.7, 0.9),
@@ -81,7 +81,7 @@ class TestClosedForms:
         assert low < spread < high
 
 
-@pytest.mark.parametrize("subsampling", by_default([False, True], [False]))
+@pytest.mark.parametrize("subsampling", by_default([False, True], []))
 def test_moment_matching_weighs_what_jpeg_loses_in_quantisation_steps(subsampling):
     """As methods do that use the operator's decomposition: its error is not white in pixels."""
     operator = operators.DecodedJPEG((16, 16, 3), 30, subsampling)

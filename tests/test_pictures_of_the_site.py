@@ -67,7 +67,7 @@ def test_a_sheet_shows_what_its_record_says_and_is_made_once(prior, photographs,
     facts = gallery.facts_of(task, photographs, prior)
     assert not records.due(record, picture, facts)
     assert records.due(record, picture, {**facts, "settings": {**facts["settings"], "evaluations": -1}})
-    assert records.due(record, picture, {**facts, "pixels_sha256": "of others"})
+    assert records.due(record, picture, {**facts, "files_sha256": "of others"})
     capsys.readouterr()
     start(monkeypatch, *words)
     assert capsys.readouterr().out == "compressed_sensing is there\n"
@@ -117,6 +117,7 @@ def test_a_strip_shows_each_value_of_its_settings(prior, photographs, tmp_path, 
     assert "`scale=1`, `num_steps=50`" in told  # those of the task
 
 
+@pytest.mark.slow
 def test_a_run_that_diverged_has_no_scores_and_no_picture(prior, photographs, tmp_path, monkeypatch):
     strip = strips.Strip("super_resolution", {"learning_rate": (1e30,)})
     monkeypatch.setitem(strips.STRIPS, "spgd", strip)

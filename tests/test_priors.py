@@ -191,6 +191,7 @@ class TestGaussianMixture:
         x = mixture.sample(jax.random.key(3)) + sigma * jax.random.normal(jax.random.key(4), (4, 4, 3))
         np.testing.assert_allclose(mixture.denoise(x, sigma), mixture.posterior(degradation, x).mean(), atol=1e-4)
 
+    @pytest.mark.slow
     def test_posterior_agrees_with_importance_sampling(self):
         mixture = random_mixture()
         degradation = jr.Degradation(jr.operators.SuperResolution((4, 4, 3), 4), jr.GaussianNoise(0.3))
@@ -241,6 +242,7 @@ class TestGaussianMixture:
 
 
 class TestSelfEnsemble:
+    @pytest.mark.slow
     def test_is_the_mean_over_mirror_images(self):
         prior, x = random_mixture(shape=(4, 6, 3)), jax.random.normal(jax.random.key(0), (4, 6, 3))
         expected = (prior.denoise(x, 0.4) + prior.denoise(x[:, ::-1], 0.4)[:, ::-1]) / 2

@@ -36,6 +36,7 @@ def run_snippets(*pages):
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prior")
 def test_snippets_of_the_first_pages_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -59,6 +60,7 @@ def test_snippets_of_the_start_pages_run():
     assert np.isfinite(names["images"]).all()
 
 
+@pytest.mark.slow
 def test_the_converters_snippet_runs(tmp_path, monkeypatch, adm_tiny):
     """With small networks under the names that the page uses."""
     page = README.parent / "convert_weights" / "README.md"

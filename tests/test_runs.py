@@ -42,6 +42,7 @@ def checkpoints(run):
     return sorted(int(p.name) for p in (run / "checkpoints").iterdir() if p.name.isdigit())
 
 
+@pytest.mark.slow
 def test_a_signal_saves_a_checkpoint_from_which_the_run_goes_on(photographs, tmp_path, undisturbed, monkeypatch):
     asked = []
 

@@ -22,7 +22,7 @@ pytest_plugins = ["browser_fixtures"]
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-QUICK = ("pipeline", "export")  # the others compile more
+QUICK = ("export",)  # the others compile more
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in examples.NAMES if name not in QUICK]
 
 

@@ -33,7 +33,7 @@ def replay(task):
     return golden, jax.jit(run)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", by_default(TASKS, ["down_sampling_x4", "phase_retrieval"]))
 @pytest.mark.parametrize(("variant", "momentum"), [("released", 0.0), ("paper", 0.9)])
 @pytest.mark.parametrize("picture", by_default([0, 1], [0]))
 def test_trajectories_are_the_published_ones(adm_tiny, task, variant, momentum, picture):

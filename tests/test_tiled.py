@@ -78,6 +78,7 @@ def test_samplers_and_batches_take_tiles(method):
     np.testing.assert_allclose(tiled, whole, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_image():
     prior = smallest_network()
 

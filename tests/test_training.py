@@ -44,7 +44,8 @@ def test_training_learns_to_denoise(photographs, tmp_path):
     assert errors["0.5"] < 0.35  # the noise itself would leave 0.5
 
 
-@pytest.mark.parametrize("parametrization", ["edm", pytest.param("vp", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("parametrization", ["edm", "vp"])
 def test_a_run_in_two_sessions_equals_one(photographs, tmp_path, parametrization):
     config = dataclasses.replace(CONFIG, parametrization=parametrization, num_steps=14)
     whole = training.train(photographs, tmp_path / "whole", config)
@@ -72,6 +73,7 @@ def test_a_run_of_another_network_is_not_touched(photographs, tmp_path):
         training.train(photographs, tmp_path / "run", other)
 
 
+@pytest.mark.slow
 def test_a_run_can_start_from_a_prior_which_stays_as_it_was(photographs, tmp_path):
     first = training.train(photographs, tmp_path / "a", dataclasses.replace(CONFIG, num_steps=5, ema_decay=0.0))
     before = {name: np.array(a) for name, a in first.params.items()}

@@ -169,6 +169,7 @@ def test_the_loss_is_that_of_training_for_the_same_crops_levels_and_noise(photog
         np.testing.assert_allclose(gradient, expected_gradients[name], atol=1e-5 * np.abs(gradient).max() + 1e-6)
 
 
+@pytest.mark.slow
 def test_steps_and_averages_follow_those_of_the_library(photographs):
     """Biases are left out: before a norm they have no effect, and Adam makes steps of their gradients' rounding."""
     config = dataclasses.replace(CONFIG, ema_decay=0.9)
@@ -270,6 +271,7 @@ def run_command(photographs, folder, *words):
     return CliRunner().invoke(command, [str(word) for word in options], standalone_mode=False)
 
 
+@pytest.mark.slow
 def test_a_signal_ends_a_session_with_a_checkpoint_and_the_next_writes_the_prior(photographs, tmp_path, monkeypatch):
     update = twin_run.update
 

@@ -29,6 +29,7 @@ def test_output_and_input_gradient_are_the_published_ones(adm_tiny):
     assert relative_error(gradient, golden["grad_x"]) < 1e-4
 
 
+@pytest.mark.slow
 def test_rematerialisation_changes_nothing():
     config = dataclasses.replace(SMALL, channel_mult=(1,), attention_resolutions=(1,))
     params, x, t = randomised(config), jax.random.normal(jax.random.key(0), (1, 8, 8, 3)), jnp.array([10.0])
