@@ -52,12 +52,12 @@ through the network costs about as much as a forward pass again.
 ## Which one
 
 - **Nothing is known yet**: the task's own method, `pspgd` for most; no step size to choose, few evaluations.
-- **Blur or a reduced picture, and a known noise**: `diffpir` and `pigdm` were ahead or level with the bundled prior;
-  `diffpir`, `ddnm` and `ddrm` need no gradients and cost a fraction.
+- **Blur or a reduced picture, and a known noise**: `diffpir` and `pigdm` were ahead or level with an earlier bundled
+  prior; `diffpir`, `ddnm` and `ddrm` need no gradients and cost a fraction.
 - **Missing pixels**: the means of a few samples of `spgd`, `dpps` or `dps`; `repaint` where what is known must stay
-  exactly as it is. With 80 % missing, one sample of the bundled prior pays for its texture in PSNR (`spgd` stayed
-  0.2 dB below interpolation), so there its settings answer with the mean of a few (`mean_of`).
-- **Operators that are not linear** (over-exposure, JPEG, a function of yours): `spgd`, `pspgd`, `mmps` and `daps`.
+  exactly as it is. With 80 % missing, one sample of the bundled prior pays for its texture in PSNR, so there its
+  settings answer with the mean of a few (`mean_of`).
+- **Operators that are not linear** (over-exposure, haze, a function of yours): `spgd`, `pspgd`, `mmps` and `daps`.
 - **Samples whose spread means something**: `dpps` and `mmps` come nearest to exact posteriors, none of them everywhere;
   see [Do samplers sample?](../results/posterior.md).
 
