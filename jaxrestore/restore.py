@@ -215,6 +215,10 @@ def posterior_statistics(
         multiplied by its scale, and `calibration.factor(0.9)` of them hold 90 % of the pixels.
       **options: Those of `restore_batches`; `num_samples` is at least 2, and 8 if it is not given.
 
+    Returns:
+      Mean and standard deviation (N, H, W, C) and quantiles (N, Q, H, W, C), float32, on the scale of the images;
+      not clipped. Images of which fewer than two samples stayed finite are NaN.
+
     Raises:
       ValueError: If a shape or setting does not fit.
       TypeError: If `ys` is no floating array.

@@ -137,6 +137,9 @@ def guided(
         progressive warm-up does.
       require: Raises where the likelihood cannot treat a degradation.
 
+    Returns:
+      A reverse process, for `ancestral`.
+
     Raises:
       ValueError: If a setting is out of range.
     """
