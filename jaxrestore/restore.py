@@ -41,12 +41,16 @@ class Divergence(NamedTuple):
 
 
 class DivergenceError(FloatingPointError):
-    """Some samples diverged: values that are not finite, or no picture's. All others were finished first."""
+    """Some samples diverged: values that are not finite, or no picture's. All others were finished first.
+
+    `divergences` names image, sample and step of each, `image`, `sample` and `step` those of the first. `result` is
+    what would have been returned, NaN where every sample of an image diverged.
+    """
 
     def __init__(self, divergences: Sequence[Divergence], num_samples: int, result: Any = None) -> None:
         self.divergences = tuple(divergences)
         self.image, self.sample, self.step = self.divergences[0]  # the first of them
-        self.result = result  # what would have been returned, NaN where every sample of an image diverged
+        self.result = result
         named = "; ".join(f"image {i} (posterior sample {s}) at step {t}" for i, s, t in self.divergences[:5])
         others = f"; and {len(self.divergences) - 5} more" if len(self.divergences) > 5 else ""
         super().__init__(

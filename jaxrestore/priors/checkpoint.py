@@ -94,7 +94,7 @@ def load_prior(
     stored = weights.stored_shapes(path, PriorError)
     forms = {
         "parametrization": header["parametrization"],
-        "noise_schedule": header.get("noise_schedule", "linear"),  # folders of the first release lack it
+        "noise_schedule": header.get("noise_schedule", "linear"),  # older folders lack it
     }
     with weights.understanding(path, "prior", PriorError):
         _check_size(header["config"], len(stored))
