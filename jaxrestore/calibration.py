@@ -52,6 +52,9 @@ def calibrate(
       key: Draws the noise of the measurements and all of the sampler's randomness.
       **options: Those of `jaxrestore.restore_batches`; `num_samples` is at least 2, and 8 if it is not given.
 
+    Returns:
+      The scale and the multiples of the standard deviation, for this number of samples.
+
     Raises:
       ValueError: If a shape or setting does not fit, or the samples of many pixels are all alike.
       DivergenceError: If states stop being finite.

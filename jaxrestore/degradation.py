@@ -17,8 +17,8 @@ class Degradation:
       TypeError: If the operator is callable but no pytree, such as a plain function.
     """
 
-    operator: Operator
-    noise: Noise
+    operator: Operator  # A, from `jaxrestore.operators` or of your own
+    noise: Noise  # such as `GaussianNoise(0.01)`, on the scale of the measurement
 
     def __post_init__(self) -> None:
         # Placeholders that JAX rebuilds pytrees with are not callable, or stand inside an operator that is.

@@ -140,6 +140,9 @@ def evaluate(
       **options: Those of `jaxrestore.restore_batches`; of several posterior samples the one with the smallest residual
         counts.
 
+    Returns:
+      Measurements, restored pictures, clipped to [-1, 1], and their scores; what diverged is NaN, and raises nothing.
+
     Raises:
       ValueError: If the pictures are too small to be scored, or an argument does not fit.
     """

@@ -283,6 +283,7 @@ METHODS: Mapping[str, Method] = {
         idle_where={"jump_length": lambda settings, operator: settings["jump_repeats"] == 1},
     ),
 }
+"""The method's name, which is its factory's, to its row."""
 
 
 def get(name: str) -> Method:

@@ -41,12 +41,16 @@ class Divergence(NamedTuple):
 
 
 class DivergenceError(FloatingPointError):
-    """Some samples diverged: values that are not finite, or no picture's. All others were finished first."""
+    """Some samples diverged: values that are not finite, or no picture's. All others were finished first.
+
+    `divergences` names image, sample and step of each, `image`, `sample` and `step` those of the first. `result` is
+    what would have been returned, NaN where every sample of an image diverged.
+    """
 
     def __init__(self, divergences: Sequence[Divergence], num_samples: int, result: Any = None) -> None:
         self.divergences = tuple(divergences)
         self.image, self.sample, self.step = self.divergences[0]  # the first of them
-        self.result = result  # what would have been returned, NaN where every sample of an image diverged
+        self.result = result
         named = "; ".join(f"image {i} (posterior sample {s}) at step {t}" for i, s, t in self.divergences[:5])
         others = f"; and {len(self.divergences) - 5} more" if len(self.divergences) > 5 else ""
         super().__init__(
@@ -214,6 +218,10 @@ def posterior_statistics(
       calibration: From `calibrate`, with the same sampler, prior, degradation and number of samples: deviations are
         multiplied by its scale, and `calibration.factor(0.9)` of them hold 90 % of the pixels.
       **options: Those of `restore_batches`; `num_samples` is at least 2, and 8 if it is not given.
+
+    Returns:
+      Mean and standard deviation (N, H, W, C) and quantiles (N, Q, H, W, C), float32, on the scale of the images;
+      not clipped. Images of which fewer than two samples stayed finite are NaN.
 
     Raises:
       ValueError: If a shape or setting does not fit.

@@ -194,6 +194,9 @@ def ddpm(num_steps: int, *, base_steps: int = 1000, kind: str = "linear", spacin
         ends, and the denser the less noisy: floor(sqrt(i / (num_steps - 1)) base_steps) below the last, for i = 0, 1,
         ... (DiffPIR).
 
+    Returns:
+      The tables of the steps that are kept.
+
     Raises:
       ValueError: If more steps are asked for than there are, `kind` or `spacing` is unknown, or steps are so many that
         quadratic spacing would keep some of them twice.
@@ -239,6 +242,9 @@ def part_of(
       sigma_max: Highest noise level sqrt((1 - abar) / abar) to keep.
       sigma_min: Lowest.
 
+    Returns:
+      The tables of the steps that are kept, `schedule.num_steps` of them.
+
     Raises:
       ValueError: If the process has fewer steps between the levels, or those of `ddpm`.
     """
@@ -260,6 +266,9 @@ def at_levels(sigmas: np.ndarray, *, base_steps: int = 1000, kind: str = "linear
       sigmas: Noise levels sqrt((1 - abar) / abar), in any order; levels nearest to the same step count once.
       base_steps: Length of the process.
       kind: "linear" or "cosine".
+
+    Returns:
+      The tables of those steps, at most as many as there are levels.
 
     Raises:
       ValueError: If a level is not positive, or `kind` is unknown.

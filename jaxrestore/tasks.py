@@ -215,6 +215,7 @@ _ROWS = (
     ),
 )
 TASKS: dict[str, TaskDefinition] = {row.name: row for row in _ROWS}
+"""The task's name to its row."""
 
 
 @dataclasses.dataclass(frozen=True)

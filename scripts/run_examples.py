@@ -2,7 +2,8 @@
 
     python -m scripts.run_examples [NAME ...]
 
-Pictures and output go to `docs/pictures/`; a page without them has neither. Some minutes each on two CPU cores.
+Pictures and output go to `docs/pictures/`, with a record of the prior that they were made with; a page without them has
+neither. Some minutes each on two CPU cores.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import tempfile
 
 from PIL import Image
 
+from benchmarks import networks
+from scripts.drawn import records
 from scripts.site.examples import EXAMPLES, NAMES, PICTURES
 
 ELSEWHERE = ("ffhq",)  # those that need files which are not here
@@ -32,6 +35,7 @@ def main() -> None:
             (PICTURES / f"{name}.txt").write_text(run.stdout)
             for picture in pathlib.Path(folder).glob("*.jpg"):
                 Image.open(picture).save(PICTURES / picture.name, quality=80)  # small, for it is kept in git
+            records.write_record(PICTURES / f"{name}.json", networks.photo_facts())
         print(name, run.stdout, sep="\n", flush=True)
 
 

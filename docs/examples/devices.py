@@ -41,8 +41,9 @@ print(f"in tiles: {np.sqrt(np.mean((in_tiles - images[:1]) ** 2)):.3f} from the 
 # `--skip-existing` go on.
 #
 # ```sh
-# jaxrestore restore folder/ -o restored/ --task denoising --distributed 0/2@10.0.0.1:1234  # on the first
-# jaxrestore restore folder/ -o restored/ --task denoising --distributed 1/2@10.0.0.1:1234  # on the second
+# jaxrestore restore folder/ -o restored/ --task denoising --share 0/2  # on the first
+# jaxrestore restore folder/ -o restored/ --task denoising --share 1/2  # on the second
 # ```
 #
-# `--distributed auto` asks SLURM, Open MPI, Kubernetes or the TPU pod instead.
+# `--share auto` asks SLURM or MPI instead. Where devices are only had together, as in a TPU pod, the processes join
+# first: `--distributed auto`, or `--distributed 0/2@10.0.0.1:1234` and so on.

@@ -22,7 +22,9 @@ y = task.degradation.measure(key_noise, photo)
 
 # %%
 # **From parts.** A likelihood is a function that asks for the denoised estimate once and says which way the
-# measurement pulls the noisy image. This one does not trust large residuals, as a robust fit does.
+# measurement pulls the noisy image. `estimate(x)` gives the denoised image and whatever comes with it; `level` tells by
+# `signal` and `sigma` how noisy x = signal (x0 + sigma n) is. This one does not trust large residuals, as a robust fit
+# does.
 
 
 def robust(estimate, x, level, degradation, y, limit=0.2):

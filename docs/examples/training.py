@@ -1,7 +1,7 @@
 """Train a prior and measure it.
 
 A prior is a denoiser of all noise levels. This shows the parts on one photograph for a few steps; a useful prior
-takes hundreds of photographs and days on a CPU, or hours on a GPU.
+takes hundreds of photographs and many hours on a CPU ([the bundled one](../decisions/photo.md) took six).
 """
 
 import pathlib

@@ -39,8 +39,8 @@ for trial in trials:
 # On the command line, with a file of settings that `restore` and `evaluate` take:
 #
 # ```sh
-# jaxrestore tune --data photos/ --task gaussian_deblur --grid learning_rate=0.2..0.9:4 -o best.json
-# jaxrestore restore blurred.png -o sharp.png --task gaussian_deblur --settings best.json
+# jaxrestore tune --data photos/ --task gaussian_deblur --method spgd --grid learning_rate=0.2..0.9:4 -o best.json
+# jaxrestore restore blurred.png -o sharp.png --task gaussian_deblur --method spgd --settings best.json
 # ```
 #
 # Settings that are tuned and tested on the same pictures look better than they are: keep some pictures aside.

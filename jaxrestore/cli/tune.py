@@ -53,8 +53,8 @@ def command(
     All settings that are numbers run as one batch of one program. The best go into a file for --settings.
 
     \b
-    jaxrestore tune --data photos --task super_resolution --grid learning_rate=1..10:4 -o best.json
-    jaxrestore restore small.png -o large.png --task super_resolution --settings best.json
+    jaxrestore tune --data photos --task super_resolution --method dps --grid scale=10..80:4 -o best.json
+    jaxrestore restore small.png -o large.png --task super_resolution --method dps --settings best.json
     """  # noqa: D301
     _targets.check([out], force)
     if method_choice.samples != 1:

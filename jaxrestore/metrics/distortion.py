@@ -32,6 +32,9 @@ def ssim(a: jax.Array, b: jax.Array, *, shrink: bool = False) -> jax.Array:
       shrink: Average blocks of f x f pixels first, f = max(1, round(min(H, W) / 256)) with halves to even. Pixels
         beyond the last whole block are left out.
 
+    Returns:
+      (), at most 1; larger is better.
+
     Raises:
       ValueError: If the two are not images of one shape with sides of at least 11 (after shrinking).
 

@@ -131,6 +131,9 @@ def fid(
       batch_size: Pictures on the device at a time.
       cache: Folder in which the statistics of measured folders are kept, and found again.
 
+    Returns:
+      The distance, not negative; smaller is better.
+
     Raises:
       ValueError: If a setting does not fit, or a file holds no statistics.
       jaxrestore.images.ImageError: If a folder is missing or empty, or a picture cannot be read.

@@ -112,6 +112,9 @@ def sampling_mask(
 
     Returns:
       (H, W, 1), float32, 1 where a coefficient is measured.
+
+    Raises:
+      ValueError: If `rate` is outside [0, 1], or there is no such transform.
     """
     _checks.within("rate", rate, 0.0, 1.0)
     _checks.one_of("transform", transform, tuple(_TRANSFORMS))

@@ -74,6 +74,9 @@ def random_mask(key: jax.Array, image_shape: tuple[int, int, int], rate: float =
 
     Returns:
       (H, W, 1), float32, 1 where the pixel is kept.
+
+    Raises:
+      ValueError: If `rate` is outside [0, 1].
     """
     height, width, _ = _checks.image_shape("image_shape", image_shape)
     _checks.within("rate", rate, 0.0, 1.0)

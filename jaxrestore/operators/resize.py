@@ -58,7 +58,7 @@ class SuperResolution(OperatorBase):
     standard deviation factor / 2. "average": the mean of each factor x factor block.
 
     Raises:
-      ValueError: If `kernel` is unknown.
+      ValueError: If `factor` is below 1, or `kernel` is unknown.
     """
 
     image_shape: tuple[int, int, int] = static()

@@ -78,6 +78,9 @@ def load_prior(
       remat: Recompute blocks in the backward pass, for less memory.
       label: Class of the pictures, from 0, for a class-conditional prior; see `NetworkPrior.for_class`.
 
+    Returns:
+      The prior, a pytree whose parameters are leaves.
+
     Raises:
       PriorError: If there is no such prior, its version is unknown, it cannot be fetched or converted, or its
         parameters are damaged; the text lists what differs.
@@ -91,7 +94,7 @@ def load_prior(
     stored = weights.stored_shapes(path, PriorError)
     forms = {
         "parametrization": header["parametrization"],
-        "noise_schedule": header.get("noise_schedule", "linear"),  # folders of the first release lack it
+        "noise_schedule": header.get("noise_schedule", "linear"),  # older folders lack it
     }
     with weights.understanding(path, "prior", PriorError):
         _check_size(header["config"], len(stored))

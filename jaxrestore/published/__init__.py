@@ -40,7 +40,7 @@ ABSENT = (
         "diffpir", "super-resolution", "published as a sweep, lambda 2 to 12 at zeta 0.25, over a circular boundary"
     ),
     Absent("diffpir", "everything on ImageNet", "the code states no weights for it"),
-    Absent("ddnm", "compressed sensing", "there is no such operator here"),
+    Absent("ddnm", "compressed sensing", "operators.CompressedSensing came later, and no row has been written for it"),
     Absent("ddrm", "uniform deblurring", "its command is for pictures from outside ImageNet, which are not named"),
     Absent("ddrm", "bedrooms and cats", "there is no network of theirs to convert"),
     Absent("pigdm", "noisy inpainting", "its code is not told the noise"),

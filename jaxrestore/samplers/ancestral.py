@@ -127,7 +127,9 @@ def guided(
     """The DDPM reverse step, its mean moved against a likelihood gradient.
 
     Args:
-      likelihood: Evaluates the denoiser and says where the measurement pulls.
+      likelihood: (estimate, x, level, degradation, y) -> `LikelihoodGradient`: evaluates the denoiser, `estimate(x)`,
+        which gives x0 and what is to be handed on as `aux`, and says where the measurement pulls. How noisy x is, says
+        `level`: x = signal (x0 + sigma n).
       schedule: The noise levels that the process walks.
       scale: Weight of the gradient. May be traced.
       weights: (num_steps,), further weight of each step, indexed by t.
@@ -136,6 +138,9 @@ def guided(
       warmup_steps: Evaluations at each noise level: all but the last move the image by the gradient alone, as SPGD's
         progressive warm-up does.
       require: Raises where the likelihood cannot treat a degradation.
+
+    Returns:
+      A reverse process, for `ancestral`.
 
     Raises:
       ValueError: If a setting is out of range.

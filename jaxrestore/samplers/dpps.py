@@ -117,8 +117,15 @@ def best_of(schedule: schedules.DDPMSchedule, n_max: int = 50, *, chunk_size: in
       n_max: Most candidates at a step; 1 draws one as other samplers do, and compares nothing.
       chunk_size: Candidates drawn and scored together: more memory, fewer loop turns. Does not change the result.
 
+    Returns:
+      A choice, for `ancestral`; it reports a `CandidateInfo`, or nothing where `n_max` is 1.
+
     Raises:
       ValueError: If a setting is out of range.
+
+    References:
+      Wu et al., Diffusion Posterior Proximal Sampling for Image Restoration, ACM MM 2024 (arXiv 2402.16907),
+      algorithm 1.
     """
     _checks.at_least("n_max", n_max, 1)
     _checks.at_least("chunk_size", chunk_size, 1)

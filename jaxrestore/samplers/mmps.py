@@ -45,6 +45,12 @@ def moment_matching(
       noise_std: s, the deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
       solver: "cg", conjugate gradients, or "gmres", see `mmps`.
 
+    Returns:
+      A likelihood, for `guided` or `spgd`.
+
+    Raises:
+      ValueError: If `solver_steps` is below 1, or there is no such solver.
+
     References:
       Rozet et al., Learning Diffusion Priors from Observations by Expectation Maximization, NeurIPS 2024
       (arXiv 2405.13712), section 4.2 and algorithm 3.

@@ -1,4 +1,4 @@
-"""PDPPS: DPPS around a preconditioned likelihood, in a third of the steps and with no step size to choose."""
+"""PDPPS: DPPS around a preconditioned likelihood, in fewer steps and with no step size to choose."""
 
 import jax
 import numpy as np

@@ -21,6 +21,12 @@ def pseudo_inverse_guidance(noise_std: jax.typing.ArrayLike | None = None) -> Li
     Args:
       noise_std: s, the deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
 
+    Returns:
+      A likelihood, for `guided` or `spgd`.
+
+    Raises:
+      ValueError: If `noise_std` is negative.
+
     References:
       Song et al., Pseudoinverse-Guided Diffusion Models for Inverse Problems, ICLR 2023, equations 7 and 8.
     """

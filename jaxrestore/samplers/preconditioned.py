@@ -36,6 +36,12 @@ def preconditioned_residual(*, solver_steps: int = 5, noise_std: jax.typing.Arra
         of the operator, not of the network.
       noise_std: s, the deviation of the measurement noise; None takes that of the degradation's Gaussian noise.
 
+    Returns:
+      A likelihood, for `guided` or `spgd`.
+
+    Raises:
+      ValueError: If a setting is out of range.
+
     References:
       Song et al., Pseudoinverse-Guided Diffusion Models for Inverse Problems, ICLR 2023, equations 7 and 8.
     """

@@ -36,7 +36,7 @@ def pspgd(
     noise_std: jax.typing.ArrayLike | None = None,
     start: FirstImage | None = None,
 ) -> Sampler:
-    """SPGD with a preconditioned likelihood: a quarter of the evaluations, and no step size to choose.
+    """SPGD with a preconditioned likelihood: a fraction of the evaluations, and no step size to choose.
 
     SPGD's structure, likelihood steps before each denoising step, with the metric of `preconditioned_residual` instead
     of plain gradient descent, so that one step of size 1 goes as far as many small ones. This is not the paper's

@@ -3,7 +3,7 @@
 A folder has `KIND.json` (format, version, description, checksums) and `params/` (Orbax), where KIND is "prior", "blur",
 "lpips" or "inception". It is written under a temporary name and renamed when complete, so a folder that exists is
 whole. One checksum is that of the arrays, the other that of the description, notes ("info") left out: those may be
-edited. Folders of the first release lack the second.
+edited. Older folders lack the second.
 """
 
 import contextlib

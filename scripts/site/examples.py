@@ -1,8 +1,11 @@
 """Tutorials: scripts that tests run, as pages."""
 
 import ast
+import json
 import pathlib
 import re
+
+from benchmarks import networks
 
 EXAMPLES = pathlib.Path(__file__).parent.parent.parent / "docs" / "examples"
 PICTURES = EXAMPLES.parent / "pictures"
@@ -27,6 +30,12 @@ def small(source: str) -> str:
     return _SMALL.sub(r"\1\3", source)
 
 
+def is_of_today(name: str) -> bool:
+    """Whether the record beside a tutorial's output names the prior that is bundled now."""
+    record = PICTURES / f"{name}.json"
+    return record.exists() and json.loads(record.read_text())["prior"] == networks.photo_facts()["prior"]
+
+
 def page(name: str) -> str:
     """A script as Markdown: its docstring, comments after `# %%` as text, the rest as code, then what it printed."""
     source = _SMALL.sub(r"\1\2", (EXAMPLES / f"{name}.py").read_text())
@@ -41,10 +50,9 @@ def page(name: str) -> str:
         if code := "\n".join(lines[count:]).strip("\n"):
             parts.append(f"```python\n{code}\n```")
     printed, picture = PICTURES / f"{name}.txt", PICTURES / f"{name}.jpg"
+    warning = "" if is_of_today(name) else ", with an earlier bundled prior, so that figures differ from today's"
     if printed.exists():
-        parts.append(
-            f"It prints, with the bundled prior on two CPU cores:\n\n```text\n{printed.read_text().rstrip()}\n```"
-        )
+        parts.append(f"It printed on two CPU cores{warning}:\n\n```text\n{printed.read_text().rstrip()}\n```")
     if picture.exists():
         parts.append(f"![The picture that it writes](../pictures/{name}.jpg)")
     parts.append(f"The script: [`docs/examples/{name}.py`](../examples/{name}.py).")

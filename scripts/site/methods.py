@@ -10,7 +10,7 @@ from jaxrestore.methods import SHARED_SETTINGS
 from jaxrestore.operators._base import NEEDS
 from jaxrestore.settings import COMMON, TASK_SETTINGS
 from scripts.site.reference import home
-from scripts.site.results import QUALITY, best_scores, earlier, warning
+from scripts.site.results import QUALITY, best_scores, comparable, earlier, warning
 from scripts.site.tables import listed, table
 from scripts.site.tasks import task_title
 
@@ -52,12 +52,12 @@ through the network costs about as much as a forward pass again.
 ## Which one
 
 - **Nothing is known yet**: the task's own method, `pspgd` for most; no step size to choose, few evaluations.
-- **Blur or a reduced picture, and a known noise**: `diffpir` and `pigdm` were ahead or level with the bundled prior;
-  `diffpir`, `ddnm` and `ddrm` need no gradients and cost a fraction.
+- **Blur or a reduced picture, and a known noise**: `diffpir` and `pigdm` were ahead or level with an earlier bundled
+  prior; `diffpir`, `ddnm` and `ddrm` need no gradients and cost a fraction.
 - **Missing pixels**: the means of a few samples of `spgd`, `dpps` or `dps`; `repaint` where what is known must stay
-  exactly as it is. With 80 % missing, one sample of the bundled prior pays for its texture in PSNR (`spgd` stayed
-  0.2 dB below interpolation), so there its settings answer with the mean of a few (`mean_of`).
-- **Operators that are not linear** (over-exposure, JPEG, a function of yours): `spgd`, `pspgd`, `mmps` and `daps`.
+  exactly as it is. With 80 % missing, one sample of the bundled prior pays for its texture in PSNR, so there its
+  settings answer with the mean of a few (`mean_of`).
+- **Operators that are not linear** (over-exposure, haze, a function of yours): `spgd`, `pspgd`, `mmps` and `daps`.
 - **Samples whose spread means something**: `dpps` and `mmps` come nearest to exact posteriors, none of them everywhere;
   see [Do samplers sample?](../results/posterior.md).
 
@@ -123,47 +123,51 @@ def _settings(name: str) -> str:
 
 def _measured(name: str) -> str:
     cells = json.loads(QUALITY.read_text())["cells"]
-    today = {label: cell for label, cell in cells.items() if not earlier(label, cell)}
-    best, rows = best_scores(today), []
-    for label, cell in today.items():
-        task, method = label.split("/")
-        if method == name:
-            psnr, lpips = cell["mean"]["psnr"], cell["mean"]["lpips"]
-            rows.append(
-                (task_title(task), f"{psnr:.1f}", f"{best[task][0]:.1f}", f"{lpips:.2f}", f"{best[task][1]:.2f}")
-            )
+    parts = []
+    for shared, group in comparable({label: cell for label, cell in cells.items() if not earlier(label, cell)}):
+        best, rows = best_scores(group), []
+        for label, cell in group.items():
+            task, method = label.split("/")
+            if method == name:
+                psnr, lpips = cell["mean"]["psnr"], cell["mean"]["lpips"]
+                rows.append(
+                    (task_title(task), f"{psnr:.1f}", f"{best[task][0]:.1f}", f"{lpips:.2f}", f"{best[task][1]:.2f}")
+                )
+        if rows:
+            head = ("task", "PSNR", "best of those measured", "LPIPS (alex)", "best of those measured")
+            parts += [f"Means over {shared} (`{QUALITY.name}`).", table(head, rows)]
     own = [part for label, cell in cells.items() if label.split("/")[1] == name for part in earlier(label, cell)]
-    parts = [f"{warning(own)} It is left out here."] if own else []
-    if rows:
-        size, count = cells[next(iter(cells))]["shape"][1::-1]
-        about = f"Means over {count} photographs of {size}x{size}, with the prior that was bundled then"
-        parts = [
-            f"{about} (`{QUALITY.name}`).",
-            *parts,
-            table(("task", "PSNR", "best of all methods", "LPIPS (alex)", "best of all"), rows),
-        ]
+    if own:
+        parts.append(f"{warning(own)} It is left out here, and still in [the results]({QUALITY_PAGE}).")
     return "\n\n".join(parts)
 
 
+QUALITY_PAGE = "../results/quality-128.md"  # as the pages of the methods see it
 README_TASK = "super_resolution"  # whose figures stand in the README
 
 
 def readme_table() -> str:
-    """The README's table of methods, from their rows and the result file."""
+    """The README's table of methods, from their rows and the result file.
+
+    Its figures are of one prior, today's, and of the same photographs; the others are to be measured.
+    """
     cells = json.loads(QUALITY.read_text())["cells"]
-    simple = next(cell["simple"] for label, cell in cells.items() if label.startswith(f"{README_TASK}/"))
-    rows = [("the simple answer", "bicubic enlargement", "", f"{simple['psnr']:.1f}, {simple['lpips']:.2f}")]
+    of_task = {label: cell for label, cell in cells.items() if label.startswith(f"{README_TASK}/")}
+    groups = comparable({label: cell for label, cell in of_task.items() if not earlier(label, cell)})
+    group = max((group for _, group in groups), key=len, default={})
+    head, rows = "PSNR, LPIPS (alex)", []
+    if group:
+        first = next(iter(group.values()))
+        head = f"{head} of {first['shape'][0]} photographs"
+        figure = f"{first['simple']['psnr']:.1f}, {first['simple']['lpips']:.2f}"
+        rows.append(("the simple answer", "bicubic enlargement", "", figure))
     for name, row in jr.METHODS.items():
         cost = row.evaluations(row.complete(COMMON["photo"].get(name, {})))
-        label = f"{README_TASK}/{name}"
-        cell = cells.get(label)
-        if cell is None or earlier(label, cell):
-            figure = "to be measured"
-        else:
-            figure = f"{cell['mean']['psnr']:.1f}, {cell['mean']['lpips']:.2f}"
+        cell = group.get(f"{README_TASK}/{name}")
+        figure = f"{cell['mean']['psnr']:.1f}, {cell['mean']['lpips']:.2f}" if cell else "to be measured"
         link, evaluations = f"[`{name}`](docs/methods/{name}.md)", f"{cost.forward} + {cost.gradients}"
         rows.append((link, summary(name), evaluations, figure))
-    return table(("method", "what it does", "passes + gradients", "PSNR, LPIPS (alex)"), rows)
+    return table(("method", "what it does", "passes + gradients", head), rows)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jaxrestore as jr
-from benchmarks import _metrics, render
+from benchmarks import _metrics, networks, render
 from benchmarks.__main__ import benchmarks
 from scripts.site.tables import table
 from scripts.site.tasks import task_title
@@ -20,13 +20,37 @@ CHANGED = {
     "ddnm": ("2026-11-25T20:46", "by an earlier rule of DDNM+ than the published one, which it follows now"),
     "motion_deblur": ("2026-11-25T20:24", "with motion kernels drawn otherwise than in the papers, as they are now"),
     "posterior": ("2026-11-25T20:34", "on problems of an earlier revision of the benchmark"),
+    "photo": ("2026-12-01T01:28", "with another network, which had this name before"),
 }
 
 
 def earlier(label: str, cell: Mapping[str, Any]) -> list[str]:
-    """Names in a cell's label whose meaning has changed since it was measured."""
+    """Names in a cell's label whose meaning has changed since it was measured; and `photo`, if that has."""
     measured = cell.get("date", "")
-    return [name for name in label.split("/") if name in CHANGED and measured < CHANGED[name][0]]
+    names = [name for name in label.split("/") if name in CHANGED and measured < CHANGED[name][0]]
+    return names if is_todays_prior(cell) else [*names, "photo"]
+
+
+def is_todays_prior(cell: Mapping[str, Any]) -> bool:
+    """Whether a cell was measured with the prior that is bundled now, or with none."""
+    return cell.get("prior") in (None, networks.photo_facts()["prior"])
+
+
+def comparable(cells: Cells) -> list[tuple[str, Cells]]:
+    """Cells of one prior and the same photographs, with words for what they share; those of today's prior first.
+
+    Scores of other photographs, or with another prior, say nothing of a method beside these.
+    """
+    groups: dict[Any, dict[str, Mapping[str, Any]]] = {}
+    for label, cell in cells.items():
+        groups.setdefault((cell.get("prior"), tuple(cell["pictures"])), {})[label] = cell
+    found = []
+    for group in groups.values():
+        first = next(iter(group.values()))
+        count, side = first["shape"][:2]
+        which = "the bundled prior" if is_todays_prior(first) else "an earlier prior of the same name"
+        found.append((f"{count} photographs of {side}x{side}, with {which}", group))
+    return sorted(found, key=lambda entry: not is_todays_prior(next(iter(entry[1].values()))))
 
 
 def warning(names: Iterable[str]) -> str:
@@ -71,17 +95,19 @@ def _bold(scores: Mapping[str, float], best: tuple[float, float]) -> tuple[str, 
 
 def _quality(cells: Cells) -> str:
     names = [name for label, cell in cells.items() for name in earlier(label, cell)]
-    return f"""{warning(names)}
+    parts = [
+        f"""{warning(names)}
 
 Photographs that neither the bundled prior nor its settings have seen. Lower LPIPS is better; the place is
 empty where a method needs what the operator does not have, or was not measured. The simple answer is what one would
-try first: bicubic enlargement, the blurred picture, interpolation of the known pixels.
-
-{by_task(cells)}
-
-## All numbers
-
-{render.quality_table(cells)}"""
+try first: bicubic enlargement, the blurred picture, interpolation of the known pixels. Scores compare within a table:
+another table has other photographs, or another prior."""
+    ]
+    for shared, group in comparable(cells):
+        all_numbers = "\n".join(f"    {line}" for line in render.quality_table(group).splitlines())
+        title = shared[0].upper() + shared[1:]
+        parts.append(f'## {title}\n\n{by_task(group)}\n\n??? note "All numbers"\n\n{all_numbers}')
+    return "\n\n".join(parts)
 
 
 def _posterior(cells: Cells) -> str:
@@ -98,7 +124,10 @@ itself. Exact samples go through the same code, and have a distance too, for the
 
 
 def _suite(cells: Cells) -> str:
-    return f"""A turn is one step inside a sampler's loop, or one pass. The share of a matrix product's rate says
+    outdated = [name for label, cell in cells.items() for name in earlier(label, cell)]
+    return f"""{warning(outdated)}
+
+A turn is one step inside a sampler's loop, or one pass. The share of a matrix product's rate says
 how much of the device is used.
 
 {render.suite_table(cells)}"""
