@@ -15,6 +15,7 @@ import pytest
 from conftest import network, smallest_network
 
 import jaxrestore as jr
+from benchmarks import networks
 from jaxrestore import images
 from scripts.site import examples, methods, reference, results, tasks
 
@@ -90,8 +91,8 @@ def test_every_result_file_with_a_table_has_a_page():
     for file in files:
         assert any(f"`{file.name}`" in page for name, page in pages.items() if name != "results/index.md"), file
     quality = pages["results/quality-128.md"]
-    cells = json.loads(results.QUALITY.read_text())["cells"]
-    assert f"{cells['denoising/mmps']['mean']['psnr']:.1f}" in quality
+    for cell in json.loads(results.QUALITY.read_text())["cells"].values():
+        assert f"{cell['mean']['psnr']:.1f}" in quality
 
 
 def test_a_ratio_names_the_processor_of_its_own_cell():
@@ -114,6 +115,28 @@ def test_pages_say_what_was_measured_by_an_earlier_rule():
     assert results.earlier("denoising/dps", cell) == []
     assert "published one" in results.warning(["ddnm"])
     assert not results.warning([])
+
+
+def test_scores_are_compared_among_cells_of_one_prior_and_the_same_photographs():
+    def cell(prior, *names):
+        return {"prior": prior, "pictures": dict.fromkeys(names), "shape": [len(names), 128, 128, 3]}
+
+    today = networks.photo_facts()["prior"]
+    cells = {
+        "a/spgd": cell("another", "1", "2"),
+        "a/dps": cell(today, "1", "2"),
+        "b/dps": cell(today, "1", "2"),
+        "b/spgd": cell(today, "1"),
+    }
+    groups = results.comparable(cells)
+    assert [sorted(group) for _, group in groups] == [["a/dps", "b/dps"], ["b/spgd"], ["a/spgd"]]
+    assert [words for words, _ in groups] == [
+        "2 photographs of 128x128, with the bundled prior",
+        "1 photograph of 128x128, with the bundled prior",
+        "2 photographs of 128x128, with an earlier prior of the same name",
+    ]
+    assert results.earlier("a/dps", cells["a/spgd"]) == ["photo"]
+
 
 
 def test_the_reference_has_every_public_name():

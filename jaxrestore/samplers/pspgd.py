@@ -49,7 +49,7 @@ def pspgd(
       sigma_max: First noise level.
       sigma_min: Last noise level.
       learning_rate: Step size, positive; 1 for every operator, unstable from about 4. May be traced.
-      momentum: Nesterov's, in [0, 1), restarted at each level. It moves on what the network makes slow rather than the
+      momentum: Nesterov's, in [0, 1], restarted at each level. It moves on what the network makes slow rather than the
         operator, such as the inside of holes, and overshoots elsewhere. May be traced.
       solver_steps: See `preconditioned_residual`.
       noise_std: Standard deviation of the measurement noise; None takes that of the degradation's Gaussian noise.

@@ -49,7 +49,7 @@ def comparable(cells: Cells) -> list[tuple[str, Cells]]:
         first = next(iter(group.values()))
         count, side = first["shape"][:2]
         which = "the bundled prior" if is_todays_prior(first) else "an earlier prior of the same name"
-        found.append((f"{count} photographs of {side}x{side}, with {which}", group))
+        found.append((f"{count} photograph{'s'[: count > 1]} of {side}x{side}, with {which}", group))
     return sorted(found, key=lambda entry: not is_todays_prior(next(iter(entry[1].values()))))
 
 
