@@ -47,6 +47,7 @@ def command(
     jaxrestore calibrate --data photos --held-out others --task denoising --samples 8 -o sure.json
     jaxrestore restore y.png -o x.png --task denoising --samples 8 --save-std --settings sure.json
     """  # noqa: D301
+    _targets.check_suffixes([out], (".json",))
     _targets.check([out], force)
     if method_choice.samples < 2:
         raise click.UsageError("calibrate needs --samples of at least 2")
