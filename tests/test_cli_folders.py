@@ -228,3 +228,20 @@ def test_a_folder_whose_name_has_a_dot_is_a_folder(run, tmp_path):
     assert run("degrade", "b.png", "-o", "results.v2", "--task", "denoising")[0] == 0  # into the folder
     assert sorted(p.name for p in (tmp_path / "results.v2").iterdir()) == ["a.png", "b.png"]
     assert _targets.outputs([tmp_path / "b.png"], tmp_path / "b.png", tmp_path / "new") == [tmp_path / "new" / "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        (["degrade", "in", "-o", "out", "--task", "inpainting_random"], "out/a.mask.png"),
+        (["restore", "in", "-o", "out", "--task", "denoising", "--samples", 2, "--save-std"], "out/a.std.png"),
+        (["evaluate", "in", "-o", "a.html", "--report", "a.html", "--task", "denoising"], "a.html"),
+    ],
+)
+def test_a_file_that_would_be_written_twice_is_found_before_computing(run, tmp_path, words, file):
+    for name in ("a.png", "a.jpg"):
+        images.save(tmp_path / "in" / name, TINY)
+    code, _, err = run(*words, "--force")
+    assert code == 1
+    assert err == f"error: {file} would be written twice, and what is written first be lost; choose other names\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]

@@ -40,10 +40,9 @@ class Scene(NamedTuple):
     right: int  # index of the one that is compared with the first one to begin with
 
 
-def check_target(path: pathlib.Path, force: bool) -> None:
-    """Raise before any computing if the page cannot be written there."""
+def check_suffix(path: pathlib.Path) -> None:
+    """Raise unless a file's name is that of a page."""
     _targets.check_suffixes([path], (".html", ".htm"))
-    _targets.check([path], force)
 
 
 def restoration(

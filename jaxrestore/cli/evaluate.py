@@ -83,9 +83,9 @@ def command(
     """
     paths = images.find(folder)
     targets = [] if save is None else _targets.outputs(paths, folder, save, ".png")
-    _targets.check([*targets, *([out] if out else [])], force)
     if report is not None:
-        _comparison.check_target(report, force)
+        _comparison.check_suffix(report)
+    _targets.check([*targets, *filter(None, (out, report))], force)
     options = task_choice.read_options()
     lpips = metric_choice.load()
     prior, channels = method_choice.load_prior()

@@ -121,11 +121,11 @@ def command(
         raise click.UsageError("--save-std needs --samples of at least 2")
     paths = _files.inputs(source, (*images.SUFFIXES, ".npy"))
     targets = _targets.outputs(paths, source, out)
-    _targets.check_suffixes(targets)
+    _targets.check_suffixes(targets, or_folder=True)
+    _targets.check_distinct(_results(targets, save_std))  # whatever this process's share is
     mine = parallel.share(range(len(paths)), *place)
     indices = [i for i in mine if not (skip_existing and os.path.exists(targets[i]))]
-    written = [targets[i] for i in indices]
-    _targets.check([] if estimate else [*written, *(f for t in written if save_std for f in _std_files(t))], force)
+    _targets.check([] if estimate else _results([targets[i] for i in indices], save_std), force)
     options = task_choice.read_options(draws=False)
     if task_choice.noise is not None:
         method_choice.warn_of_idle_noise()
@@ -250,6 +250,11 @@ def _save(
 
 def _std_files(target: pathlib.Path) -> list[pathlib.Path]:
     return [target.with_name(f"{target.stem}.std{suffix}") for suffix in (".png", ".npy")]
+
+
+def _results(targets: Sequence[pathlib.Path], save_std: bool) -> list[pathlib.Path]:
+    """The files of these results, deviations included."""
+    return [file for target in targets for file in (target, *(_std_files(target) if save_std else ()))]
 
 
 def _save_moments(job: Job, like: images.Picture | None, mean: np.ndarray, std: np.ndarray, force: bool) -> str:
