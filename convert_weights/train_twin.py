@@ -154,6 +154,7 @@ def command(
     session = twin_run.Session(**{name: options[name] for name in twin_run.Session._fields})
     heeded = {name: options[name] for name in twin_run.HEEDED if name in options}
     config = dataclasses.replace(_DEFAULT, network=network, **heeded)
+    training.check_validation(validation)
 
     def report(progress: training.Progress) -> None:
         click.echo(

@@ -168,6 +168,14 @@ def test_help(run, command):
         (["evaluate", "nowhere", "--task", "denoising"], "nowhere is no folder"),
         (["degrade", "in.png", "-o", "o.png", "--task", "super_resolution", "--option", "factor=100"], "in.png: the p"),
         (["demo", "--photo", "none.png"], "none.png does not exist"),
+        (["train", "--data", ".", "--run", "r", "--out", "o", "--validation", "gone"], "gone is no folder"),
+        (["train", "--data", ".", "--run", "r", "--out", "o", "--set", "crop_size=64"], "text.png cannot be read"),
+        (["train", "--data", ".", "--run", "o/r", "--out", "o"], "--run o/r lies in --out o"),
+        (["train", "--data", ".", "--run", "../r", "--out", ".", "--force"], "folder of other things than weights"),
+        (
+            ["train", "--data", ".", "--run", "r", "--out", "o", "--set", "parametrization=ve"],
+            "parametrization is 've'",
+        ),
         (["fly"], "No such command"),
     ],
 )

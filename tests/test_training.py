@@ -152,6 +152,12 @@ def test_a_state_that_is_not_finite_is_never_saved(photographs, tmp_path, checkp
         ({"batch_size": 0}, "batch_size is 0"),
         ({"sigma_sampling": "cosine"}, "sigma_sampling is 'cosine'"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"parametrization": "ve"}, "parametrization is 've', expected one of 'vp', 'edm'"),
+        ({"sigma_min": 2.0, "sigma_max": 1.0}, "sigma_max is 1.0, expected at least sigma_min, 2.0"),
+        ({"scales": ()}, "scales is empty"),
+        ({"scales": (1.0, 0.0)}, "a scale is 0.0"),
+        ({"network": UNetConfig(in_channels=1)}, "the network takes 1 channels"),
+        ({"network": UNetConfig(num_classes=10)}, "the network knows 10 classes"),
     ],
 )
 def test_bad_settings_are_refused(fields, message):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from jaxrestore import images
 from jaxrestore.pictures import writing
-from jaxrestore.storage import before
+from jaxrestore.storage import before, weights
 
 
 def outputs(
@@ -60,10 +60,11 @@ def check_distinct(paths: Iterable[pathlib.Path]) -> None:
 
 
 def check_folder(path: pathlib.Path, force: bool) -> None:
-    """Raise before any computing if a folder exists, or cannot be made."""
+    """Raise before any computing if a folder of weights exists, or cannot be made or replaced."""
     before.check_writable([path / "a file"])
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists; choose another name or add --force")
+    weights.refuse_existing(path, overwrite=force)
 
 
 def check_sides(path: pathlib.Path, shape: Sequence[int]) -> None:

@@ -77,10 +77,14 @@ def command(
     \b
     jaxrestore train --data photos/ --run runs/photo --out priors/photo --minutes 10
     """  # noqa: D301
+    if run.resolve().is_relative_to(out.resolve()):
+        raise click.UsageError(f"--run {run} lies in --out {out}, which holds the finished prior alone; choose another")
     _targets.check_folder(out, force or _is_of(out, run))
     config = training.TrainingConfig()
     network = _changed(config.network, network_overrides)
     config = _changed(dataclasses.replace(config, network=network), overrides)
+    if validation is not None:
+        training.check_validation(validation)
 
     info: dict[str, Any] = {"training": dataclasses.asdict(config)}
 
