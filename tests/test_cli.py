@@ -1,5 +1,6 @@
 """Every command once, with its smallest work, and what is said when something is wrong."""
 
+import io
 import json
 
 import click
@@ -156,6 +157,10 @@ def test_help(run, command):
             ["restore", "in.png", "-o", "o.png", "--task", "denoising", "--settings", "best"],
             "photo, recommended, published or a",
         ),
+        (
+            ["restore", "in.png", "-o", "o.png", "--task", "denoising", "--settings", "photo/best.json"],
+            "settings photo/best.json cannot be read",
+        ),
         (["restore", "in.png", "-o", "o.png", "--task", "high_dynamic_range", "--method", "ddnm"], "ddnm cannot do h"),
         (["restore", "in.png", "-o", "o.png", "--task", "phase_retrieval"], "is no .npy file"),
         (
@@ -218,6 +223,19 @@ def test_what_a_user_can_mend_is_one_line(capsys, monkeypatch, error, code, mess
     with pytest.raises(SystemExit) as stop:
         console.run(failing(error))
     assert (stop.value.code, capsys.readouterr().err) == (code, message)
+
+
+def test_names_that_the_terminal_cannot_show_do_not_end_a_command(monkeypatch):
+    @click.command()
+    def command():
+        click.echo("caf\udce9.png")
+
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
+    monkeypatch.setattr("sys.stdout", stdout)
+    monkeypatch.setattr("sys.argv", ["command"])
+    console.run(command)
+    stdout.flush()
+    assert stdout.buffer.getvalue() == b"caf\\udce9.png\n"
 
 
 @pytest.mark.parametrize(

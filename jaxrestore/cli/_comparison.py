@@ -86,17 +86,21 @@ def write_page(path: pathlib.Path, title: str, facts: Mapping[str, Any], scenes:
       facts: What is the same for all pictures, by name.
       scenes: What one may choose among; one is seen at a time.
     """
-    template = string.Template((_PARTS / "page.html").read_text())
+    template = string.Template(_part("page.html"))
     page = template.substitute(
         title=html.escape(title),
         facts="\n".join(f"<div>{_term(name, value)}</div>" for name, value in facts.items() if value is not None),
         numbers=_numbers(scenes),
         settings=_settings(scenes),
         scenes=_as_json([_scene(scene) for scene in scenes]),
-        style=(_PARTS / "page.css").read_text(),
-        script=(_PARTS / "page.js").read_text(),
+        style=_part("page.css"),
+        script=_part("page.js"),
     )
-    write_whole(path, page.encode())
+    write_whole(path, page.encode(errors="replace"))  # names of files need not be text
+
+
+def _part(name: str) -> str:
+    return (_PARTS / name).read_text(encoding="utf-8")
 
 
 def _as_json(value: Any) -> str:
