@@ -230,6 +230,15 @@ def test_a_folder_whose_name_has_a_dot_is_a_folder(run, tmp_path):
     assert _targets.outputs([tmp_path / "b.png"], tmp_path / "b.png", tmp_path / "new") == [tmp_path / "new" / "b.png"]
 
 
+def test_deviations_that_a_stop_has_left_do_not_keep_a_run_from_going_on(run, tmp_path, prior):
+    images.save(tmp_path / "in" / "a.png", TINY)
+    images.save(tmp_path / "out" / "a.std.png", TINY)
+    words = ["restore", "in", "-o", "out", "--task", "denoising", "--samples", 2, "--save-std", *fast(prior)]
+    assert "out/a.std.png exists" in run(*words)[2]
+    # Wrong on purpose in what is checked last: nothing is restored.
+    assert "grids is 0" in run(*words, "--skip-existing", "--set", "grids=0")[2]
+
+
 @pytest.mark.parametrize(
     ("words", "file"),
     [

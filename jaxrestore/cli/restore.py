@@ -125,7 +125,8 @@ def command(
     _targets.check_distinct(_results(targets, save_std))  # whatever this process's share is
     mine = parallel.share(range(len(paths)), *place)
     indices = [i for i in mine if not (skip_existing and os.path.exists(targets[i]))]
-    _targets.check([] if estimate else _results([targets[i] for i in indices], save_std), force)
+    replacing = force or skip_existing  # deviations without their result are of a run that was stopped between them
+    _targets.check([] if estimate else _results([targets[i] for i in indices], save_std), replacing)
     options = task_choice.read_options(draws=False)
     if task_choice.noise is not None:
         method_choice.warn_of_idle_noise()
@@ -198,7 +199,7 @@ def command(
                 with failures.of(job.source), stopping.patience(_SAVING):
                     is_here = not is_wanted(result.image)
                     click.echo(
-                        f"{job.target} is there now" if is_here else _save(job, like, result, calibration, force)
+                        f"{job.target} is there now" if is_here else _save(job, like, result, calibration, replacing)
                     )
                     restored.append(job.source)
             failures.note_divergences(divergences, [job.source for job in group], restored)
