@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from convert_weights.arrays import ConversionError
-from jaxrestore import training
+from jaxrestore import runs, training
 from jaxrestore.console import run as run_command
 from jaxrestore.priors.checkpoint import cast_params, load_prior, save_prior
 from jaxrestore.priors.config import UNetConfig
@@ -200,9 +200,8 @@ def write_best(run: "Run", validation: pathlib.Path, folder: pathlib.Path) -> No
     The best has the smallest geometric mean of the denoising errors, so that all noise levels count alike.
     """
     from convert_weights.twin import to_params
-    from convert_weights.twin_run import stored_config
 
-    config = stored_config(run.network.config)
+    config = runs.stored_config(run.network.config)
     priors, errors = {}, {}
     for decay, average in run.averages.items():
         params = {name: jnp.asarray(value) for name, value in to_params(config, average).items()}

@@ -16,9 +16,20 @@ State = TypeVar("State")
 _FILE = "network.json"
 
 
+def stored_config(network: UNetConfig) -> UNetConfig:
+    """The network as checkpoint and prior state it: how fast it was computed is not part of it."""
+    return dataclasses.replace(network, dtype="float32", remat=False)
+
+
+def differences(network: UNetConfig, expected: UNetConfig) -> str:
+    """What two networks do not have in common, or nothing."""
+    a, b = (dataclasses.asdict(stored_config(config)) for config in (network, expected))
+    return ", ".join(f"{name} is {a[name]}, expected {b[name]}" for name in a if a[name] != b[name])
+
+
 def identity(network: UNetConfig, parametrization: str) -> tuple[UNetConfig, str]:
-    """What may not change within a run; dtype and rematerialisation may."""
-    return dataclasses.replace(network, dtype="float32", remat=False), parametrization
+    """What may not change within a run."""
+    return stored_config(network), parametrization
 
 
 def claim(run: pathlib.Path, network: UNetConfig, parametrization: str) -> None:

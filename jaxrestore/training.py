@@ -30,9 +30,7 @@ VALIDATION_SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 _PATIENCE = 60.0  # seconds that a signal leaves for the last checkpoint
 
 
-_NETWORK = UNetConfig(
-    model_channels=64, channel_mult=(1, 2, 2), num_res_blocks=1, patch_size=2
-)  # the network of `photo`
+_NETWORK = UNetConfig(model_channels=64, channel_mult=(1, 2, 2), num_res_blocks=1, patch_size=2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +76,8 @@ class TrainingConfig:
         _checks.one_of("sigma_sampling", self.sigma_sampling, ("lognormal", "uniform"))
         if self.network.in_channels != 3:
             raise ValueError(f"the network takes {self.network.in_channels} channels, expected 3: crops are in colour")
+        if self.network.out_channels < 3:
+            raise ValueError(f"the network gives {self.network.out_channels} channels, expected 3 at least")
         if self.network.num_classes is not None:
             raise ValueError(f"the network knows {self.network.num_classes} classes, expected None: crops have none")
         if self.crop_size % self.network.stride:
@@ -256,10 +256,8 @@ def train(
     import orbax.checkpoint as ocp
 
     started = time.monotonic()
-    if start is not None and runs.identity(start.config, start.parametrization) != runs.identity(
-        config.network, config.parametrization
-    ):
-        raise ValueError(f"start has the network {start.config}, expected that of config, {config.network}")
+    if start is not None:
+        _check_start(start, config)
     run = pathlib.Path(run).absolute()
     photographs = Photographs(data, crop_size=config.crop_size, scales=config.scales)
     runs.claim(run, config.network, config.parametrization)
@@ -302,6 +300,16 @@ def train(
             runs.save(manager, step, state)
         stopping.check()
     return NetworkPrior(state.ema, config=config.network, parametrization=config.parametrization)
+
+
+def _check_start(start: NetworkPrior, config: TrainingConfig) -> None:
+    """Raise unless a prior's weights mean the same in a run with these settings."""
+    if differing := runs.differences(start.config, config.network):
+        raise ValueError(f"start has another network than config: {differing}")
+    if start.parametrization != config.parametrization:
+        raise ValueError(f"start has parametrization {start.parametrization!r}, expected {config.parametrization!r}")
+    if start.parametrization == "vp" and start.noise_schedule != "linear":
+        raise ValueError(f"start has noise schedule {start.noise_schedule!r}, expected 'linear', that of training")
 
 
 def _require_finite(state: TrainState, step: int) -> None:

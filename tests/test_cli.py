@@ -72,6 +72,21 @@ def test_train_writes_a_prior_that_restores(run, tmp_path):
     assert run("restore", "in.png", "-o", "out.png", "--task", "denoising", *fast("prior"))[0] == 0
 
 
+def test_a_run_that_starts_from_a_prior_has_its_network(run, tmp_path, monkeypatch, prior):
+    begun = {}
+
+    def train(data, run, config, *, start, **_):
+        begun.update(config=config, start=start)
+        raise ValueError("begun")
+
+    monkeypatch.setattr(training, "train", train)
+    for name in (prior, "photo"):
+        words = ["train", "--data", "photos", "--run", "run", "--out", "prior", "--start", name]
+        assert run(*words)[2] == "error: begun\n"
+        assert begun["config"].network == begun["start"].config
+        assert begun["config"].parametrization == begun["start"].parametrization
+
+
 @pytest.mark.slow
 def test_train_writes_a_prior_and_refuses_what_is_no_setting(run, tmp_path, monkeypatch):
     """Without the update, which takes most of the time to compile."""
@@ -175,6 +190,8 @@ def test_help(run, command):
         (["demo", "--photo", "none.png"], "none.png does not exist"),
         (["train", "--data", ".", "--run", "r", "--out", "o", "--validation", "gone"], "gone is no folder"),
         (["train", "--data", ".", "--run", "r", "--out", "o", "--set", "crop_size=64"], "text.png cannot be read"),
+        (["train", "--data", ".", "--run", "in.png", "--out", "o"], "in.png is a file, expected a folder"),
+        (["evaluate", ".", "--task", "denoising", "--lpips-weights", "gone"], "gone holds no lpips (no lpips.json)"),
         (["train", "--data", ".", "--run", "o/r", "--out", "o"], "--run o/r lies in --out o"),
         (["train", "--data", ".", "--run", "../r", "--out", ".", "--force"], "folder of other things than weights"),
         (
