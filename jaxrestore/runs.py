@@ -47,7 +47,9 @@ def claim(run: pathlib.Path, network: UNetConfig, parametrization: str) -> None:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(_damaged(run, f"{type(error).__name__}: {error}")) from error
         if earlier != asked:
-            raise ValueError(f"{run} holds a run of another network ({_FILE} differs); choose another folder")
+            differing = differences(network, earlier[0])
+            differing = differing or f"parametrization is {parametrization!r}, expected {earlier[1]!r}"
+            raise ValueError(f"{run} holds a run of another network: {differing}; choose another folder")
     if "id" not in stored:  # a new run, or one of an earlier release
         described = {"id": uuid.uuid4().hex, "network": dataclasses.asdict(asked[0]), "parametrization": asked[1]}
         write_whole(run / _FILE, (json.dumps(described, indent=2) + "\n").encode())

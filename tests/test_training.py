@@ -69,7 +69,7 @@ def test_a_run_of_another_network_is_not_touched(photographs, tmp_path):
     short = dataclasses.replace(CONFIG, num_steps=2)
     training.train(photographs, tmp_path / "run", short)
     other = dataclasses.replace(short, network=dataclasses.replace(short.network, model_channels=64))
-    with pytest.raises(ValueError, match="another network"):
+    with pytest.raises(ValueError, match="another network: model_channels is 64, expected 32; choose"):
         training.train(photographs, tmp_path / "run", other)
 
 

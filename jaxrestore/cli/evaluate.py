@@ -170,10 +170,6 @@ def command(
     means = _means(rows)
     _print(f"{task_choice.task_name}, {method_choice.method_name}", rows, means, lpips)
     choices = {**task_choice.for_report(options), **method_choice.for_report(), "lpips_variant": lpips.variant}
-    if report is not None:
-        title = f"{folder.name}: {task_choice.task_name}, {method_choice.method_name}"
-        _comparison.write_page(report, title, choices, [scene for _, scene in sorted(scenes.items())])
-        click.echo(str(report))
     if out is not None:
         shapes = [
             {"shape": p.task.degradation.image_shape, **method_choice.settings_for_report(p.settings)} for p in plans
@@ -181,6 +177,10 @@ def command(
         content = {**choices, "environment": evaluation.environment(), "shapes": shapes, "failures": failures.by_name}
         _write(out, content, rows, means)
         click.echo(str(out))
+    if report is not None:
+        title = f"{folder.name}: {task_choice.task_name}, {method_choice.method_name}"
+        _comparison.write_page(report, title, choices, [scene for _, scene in sorted(scenes.items())])
+        click.echo(str(report))
     failures.raise_any()
 
 
