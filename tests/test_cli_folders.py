@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import tempfile
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from cli_words import PHOTO, fast
 
 from jaxrestore import images
-from jaxrestore.cli import _targets, restore
+from jaxrestore.cli import _targets, evaluate, restore
 from jaxrestore.storage import before
 
 pytest_plugins = ["cli_fixtures"]
@@ -254,3 +255,18 @@ def test_a_file_that_would_be_written_twice_is_found_before_computing(run, tmp_p
     assert code == 1
     assert err == f"error: {file} would be written twice, and what is written first be lost; choose other names\n"
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_evaluate_names_pictures_that_have_all_gone_meanwhile(run, tmp_path, prior, monkeypatch):
+    turns = evaluate._turns
+
+    def gone(*arguments):
+        shutil.rmtree("in")
+        return turns(*arguments)
+
+    monkeypatch.setattr(evaluate, "_turns", gone)
+    for name in ("a.png", "b.png"):
+        images.save(tmp_path / "in" / name, PHOTO)
+    code, _, err = run("evaluate", "in", "--task", "denoising", *fast(prior))
+    assert code == 1
+    assert_named(err, {"a.png": "does not exist", "b.png": "does not exist"}, 2)

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxrestore import evaluation
 from jaxrestore.cli import _targets
-from jaxrestore.cli._reports import cell, score_titles
+from jaxrestore.cli._reports import cell, listed, score_titles
 from jaxrestore.evaluation import Perceptual, Scores
 from jaxrestore.images import Picture
 from jaxrestore.pictures.writing import encode
@@ -127,12 +127,8 @@ def _source(pixels: np.ndarray) -> str:
 
 
 def _term(name: str, value: Any) -> str:
-    text = _listed(value) if isinstance(value, Mapping) else str(value)
+    text = listed(value) if isinstance(value, Mapping) else str(value)
     return f"<dt>{html.escape(name.replace('_', ' '))}</dt><dd>{html.escape(text) or 'none'}</dd>"
-
-
-def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
 
 
 def _numbers(scenes: Sequence[Scene]) -> str:
@@ -155,8 +151,8 @@ def _settings(scenes: Sequence[Scene]) -> str:
     for scene in scenes:
         for shown in scene.pictures:
             if shown.settings:
-                sizes.setdefault((shown.label, _listed(shown.settings)), []).append(scene.name)
+                sizes.setdefault((shown.label, listed(shown.settings)), []).append(scene.name)
     several = len(sizes) > len({label for label, _ in sizes})
     return "\n".join(
-        _term(f"{label} ({', '.join(names)})" if several else label, listed) for (label, listed), names in sizes.items()
+        _term(f"{label} ({', '.join(names)})" if several else label, text) for (label, text), names in sizes.items()
     )

@@ -166,6 +166,8 @@ def command(
         restored = [paths[i] for i in members if not rows_by_index[i].failed]
         failures.note_divergences(result.divergences, [paths[i] for i in members], restored)
 
+    if not rows_by_index:  # all have gone since they were read first
+        failures.raise_any()
     rows = [row for _, row in sorted(rows_by_index.items())]
     means = _means(rows)
     _print(f"{task_choice.task_name}, {method_choice.method_name}", rows, means, lpips)

@@ -28,8 +28,6 @@ from jaxrestore.scale import ScaleWarning, doubts
 from jaxrestore.streaming import restore_batches
 
 _TILE, _LARGEST_WHOLE = 256, 512  # pixels; networks know the sizes they were trained at, and memory is bounded
-
-
 _SAVING = 20.0  # seconds that a signal leaves for writing what is restored already
 
 
