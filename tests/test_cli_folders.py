@@ -34,7 +34,7 @@ def fill(folder, picture=TINY):
         "cut.png": "cannot be read as a picture (image file is truncated",
         "empty.png": "cannot be read as a picture",
         "text.jpg": "cannot be read as a picture",
-        "sub.png": "cannot be read as a picture ([Errno 21] Is a directory",
+        "sub.png": "is a folder, expected one picture",
     }
 
 

@@ -104,5 +104,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
         images.load(tmp_path / "nothing.png")
     with pytest.raises(images.ImageError, match="holds no picture"):
         images.find(tmp_path)
+    with pytest.raises(images.ImageError, match="is a folder, expected one picture"):
+        images.load(tmp_path)
     with pytest.raises(images.ImageError, match="suffix '.gif'"):
         images.save(tmp_path / "a.gif", PIXELS)
