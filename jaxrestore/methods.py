@@ -261,7 +261,7 @@ METHODS: Mapping[str, Method] = {
     "pdpps": Method(
         pdpps,
         "scale",
-        costs.one_gradient_each,
+        costs.pdpps,
         remedy="lower scale",
         part=_annealed,
         idle_where={"solver_steps": _is_linear, "aligned": _measures_no_image},

@@ -167,6 +167,11 @@ class TestRows:
     def test_a_schedule_counts_by_its_steps(self):
         assert jr.METHODS["ddnm"].evaluations({"num_steps": ddpm(7, kind="cosine")}) == (7, 0)
 
+    def test_steps_that_two_levels_share_count_once(self):
+        for count in (200, 1500):
+            steps = jr.pdpps(num_steps=count).num_steps
+            assert jr.METHODS["pdpps"].evaluations({"num_steps": count}) == (steps, steps)
+
     def test_unknown_settings_and_methods_are_named(self):
         with pytest.raises(TypeError, match="spgd has no setting scale; it takes num_steps, .*, grids, mean_of"):
             jr.METHODS["spgd"].build(scale=1.0)
