@@ -98,6 +98,14 @@ def test_moment_matching_weighs_what_jpeg_loses_in_quantisation_steps(subsamplin
     np.testing.assert_allclose(pull(x, y), -shrink * score, atol=2e-3 * float(jnp.abs(score).max()))
 
 
+def test_reddiff_starts_from_the_image_that_coefficients_are_of():
+    camera = operators.CompressedSensing(jnp.ones((2, 2)), channels=1, transform="hadamard")
+    coefficients = jnp.zeros((2, 2, 1)).at[0, 0].set(1.0)
+    degradation = jr.Degradation(camera, jr.NoNoise())
+    state = jr.reddiff(num_steps=2).init(jax.random.key(0), isotropic((2, 2, 1)), degradation, coefficients)
+    np.testing.assert_allclose(state.x, 0.5, atol=1e-6)
+
+
 def test_jpeg_noise_of_another_operator_is_refused():
     degradation = jr.Degradation(operators.Denoising((16, 16, 3)), jr.JPEGNoise(30))
     sampler, prior = jr.diffpir(num_steps=2), isotropic((16, 16, 3))
