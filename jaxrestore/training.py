@@ -22,7 +22,7 @@ import optax
 from jaxrestore import _checks, images, runs, stopping
 from jaxrestore.crops import Photographs
 from jaxrestore.priors.config import UNetConfig
-from jaxrestore.priors.network import SIGMA_DATA, NetworkPrior, Params, denoise_batch, init_params
+from jaxrestore.priors.network import PARAMETRIZATIONS, SIGMA_DATA, NetworkPrior, Params, denoise_batch, init_params
 
 VALIDATION_SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 
@@ -67,7 +67,10 @@ class TrainingConfig:
             _checks.at_least(name, getattr(self, name), 1)
         for name in ("learning_rate", "clip_norm", "sigma_std", "sigma_min"):
             _checks.positive(name, getattr(self, name))
+        if not self.sigma_min < self.sigma_max:
+            raise ValueError(f"sigma_max is {self.sigma_max}, expected more than sigma_min = {self.sigma_min}")
         _checks.within("ema_decay", self.ema_decay, 0.0, 1.0)
+        _checks.one_of("parametrization", self.parametrization, PARAMETRIZATIONS)
         _checks.one_of("sigma_sampling", self.sigma_sampling, ("lognormal", "uniform"))
         if self.crop_size % self.network.stride:
             raise ValueError(f"crop_size is {self.crop_size}, expected a multiple of the stride {self.network.stride}")
@@ -235,6 +238,7 @@ def train(
     import orbax.checkpoint as ocp
 
     started = time.monotonic()
+    _checks.at_least("report_every", report_every, 1)
     if start is not None and runs.identity(start.config, start.parametrization) != runs.identity(
         config.network, config.parametrization
     ):

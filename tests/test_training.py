@@ -152,11 +152,19 @@ def test_a_state_that_is_not_finite_is_never_saved(photographs, tmp_path, checkp
         ({"batch_size": 0}, "batch_size is 0"),
         ({"sigma_sampling": "cosine"}, "sigma_sampling is 'cosine'"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"sigma_max": 0.01}, "sigma_max is 0.01, expected more than sigma_min = 0.01"),
+        ({"parametrization": "EDM"}, "parametrization is 'EDM', expected one of 'vp', 'edm'"),
     ],
 )
 def test_bad_settings_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(CONFIG, **fields)
+
+
+def test_reports_after_no_step_are_refused_before_the_first(photographs, tmp_path):
+    with pytest.raises(ValueError, match="report_every is 0, expected at least 1"):
+        training.train(photographs, tmp_path / "run", CONFIG, report_every=0)
+    assert not (tmp_path / "run").exists()
 
 
 def test_photographs_smaller_than_a_crop_are_refused(tmp_path):
