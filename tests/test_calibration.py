@@ -149,6 +149,12 @@ def test_calibrations_are_stored_in_settings_files(calibrations, tmp_path):
         tuning.load_calibration(file, "denoising", "dps", {"noise_std": 0.1})
     tuning.save_settings(file, "denoising", "dps", {"scale": 2.0})
     assert tuning.load_calibration(file, "denoising", "dps", conditions) is None
-    for wrong in ({}, {**stored, "multiples": [1.0]}, {**stored, "multiples": stored["multiples"][::-1]}):
+    for wrong in (
+        {},
+        {**stored, "multiples": [1.0]},
+        {**stored, "multiples": stored["multiples"][::-1]},
+        {**stored, "num_samples": float("inf")},
+        {**stored, "num_pictures": 0},
+    ):
         with pytest.raises(ValueError, match="the calibration"):
             credible.from_json(json.loads(json.dumps(wrong)))
