@@ -34,6 +34,8 @@ class SeparableBlur(OperatorBase):
 
     def __post_init__(self) -> None:
         set_shape(self)
+        # Of an array jit could not tell whether it is that of an earlier program.
+        object.__setattr__(self, "taps", tuple(float(tap) for tap in self.taps))
         _checks.one_of("boundary", self.boundary, BOUNDARIES)
         if len(self.taps) % 2 == 0:
             raise ValueError(f"taps are {len(self.taps)}, expected an odd number: an even kernel has no centre")
