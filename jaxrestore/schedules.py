@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore.timesteps import kept_timesteps
 from jaxrestore.timesteps import time_travel as time_travel
 
@@ -311,4 +312,4 @@ def learned_range_log_variance(
       Nichol & Dhariwal 2021, equation 15.
     """
     fraction = (value + 1.0) / 2.0
-    return fraction * log_beta + (1.0 - fraction) * posterior_log_variance
+    return fraction * like(value, log_beta) + (1.0 - fraction) * like(value, posterior_log_variance)

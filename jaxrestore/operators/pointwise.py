@@ -77,7 +77,7 @@ class HighDynamicRange(OperatorBase):
         _checks.positive("scale", self.scale)
 
     def _apply(self, x: jax.Array) -> jax.Array:
-        return jnp.clip(self.scale * x, -1.0, 1.0)
+        return jnp.clip(like(x, self.scale) * x, -1.0, 1.0)
 
 
 @pytree

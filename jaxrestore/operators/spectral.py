@@ -115,6 +115,7 @@ def proximal_step(operator: Any, y: jax.Array, z: jax.Array, rho: jax.typing.Arr
     Returns:
       (H, W, C).
     """
+    rho = like(z, rho)
     if (svd := find_svd(operator, y)) is not None:
         s = svd.values
         return svd.synthesize((s * svd.measured(y) + rho * svd.analyze(z)) / (jnp.square(s) + rho))
@@ -140,6 +141,7 @@ def likelihood_score(
     Returns:
       (H, W, C).
     """
+    image_variance, noise_variance = (like(residual, v) for v in (image_variance, noise_variance))
     if (svd := find_svd(operator, residual)) is not None:
         s = svd.values
         weight = s / jnp.where(svd.nonzero(), image_variance * jnp.square(s) + noise_variance, 1.0)

@@ -2,6 +2,7 @@
 
 import jax
 import optax
+from jax.core import Tracer
 
 from jaxrestore import _checks
 from jaxrestore.samplers._base import Sampler
@@ -76,6 +77,8 @@ def pspgd(
     _checks.within("detail", detail, 0.0, 1.0)
     _checks.within("momentum", momentum, 0.0, 1.0)
     num_steps, warmup_steps = split_budget(evaluations, detail)
+    # Python's numbers do not widen a run, NumPy's do under x64.
+    decay = momentum if isinstance(momentum, Tracer) else float(momentum)  # pyright: ignore[reportArgumentType]
     return spgd(
         num_steps=num_steps,
         warmup_steps=warmup_steps,
@@ -84,6 +87,6 @@ def pspgd(
         sigma_max=sigma_max,
         sigma_min=sigma_min,
         likelihood=preconditioned_residual(solver_steps=solver_steps, noise_std=noise_std),
-        transform=optax.trace(momentum, nesterov=True),  # pyright: ignore[reportArgumentType]
+        transform=optax.trace(decay, nesterov=True),  # pyright: ignore[reportArgumentType]
         start=start,
     )
