@@ -167,6 +167,11 @@ class TestRows:
     def test_a_schedule_counts_by_its_steps(self):
         assert jr.METHODS["ddnm"].evaluations({"num_steps": ddpm(7, kind="cosine")}) == (7, 0)
 
+    def test_what_cannot_be_built_has_no_cost(self):
+        for tell in (jr.METHODS["pspgd"].evaluations, lambda s: jr.METHODS["pspgd"].idle(s, operators.Denoising(SHAPE))):
+            with pytest.raises(ValueError, match="evaluations is 1, expected at least 4"):
+                tell({"evaluations": 1})
+
     def test_steps_that_two_levels_share_count_once(self):
         for count in (200, 1500):
             steps = jr.pdpps(num_steps=count).num_steps

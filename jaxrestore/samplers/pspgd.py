@@ -19,7 +19,13 @@ def levels_of(evaluations: int, detail: float) -> int:
 
 
 def split_budget(evaluations: int, detail: float) -> tuple[int, int]:
-    """Noise levels, and likelihood steps at each of them."""
+    """Noise levels, and likelihood steps at each of them.
+
+    Raises:
+      ValueError: If there are fewer than 4 evaluations, or `detail` is out of range.
+    """
+    _checks.at_least("evaluations", evaluations, 4)
+    _checks.within("detail", detail, 0.0, 1.0)
     num_steps = levels_of(evaluations, detail)
     return num_steps, max(1, round(evaluations / num_steps))
 
@@ -73,8 +79,6 @@ def pspgd(
       >>> sampler.sample(key, prior, degradation, y).image.shape
       (8, 8, 3)
     """
-    _checks.at_least("evaluations", evaluations, 4)
-    _checks.within("detail", detail, 0.0, 1.0)
     _checks.within("momentum", momentum, 0.0, 1.0)
     num_steps, warmup_steps = split_budget(evaluations, detail)
     # Python's numbers do not widen a run, NumPy's do under x64.
