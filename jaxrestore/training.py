@@ -25,14 +25,9 @@ from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import PARAMETRIZATIONS, SIGMA_DATA, NetworkPrior, Params, denoise_batch, init_params
 
 VALIDATION_SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
-
-
 _PATIENCE = 60.0  # seconds that a signal leaves for the last checkpoint
-
-
-_NETWORK = UNetConfig(
-    model_channels=64, channel_mult=(1, 2, 2), num_res_blocks=1, patch_size=2
-)  # the network of `photo`
+# The network of `photo`.
+_NETWORK = UNetConfig(model_channels=64, channel_mult=(1, 2, 2), num_res_blocks=1, patch_size=2)
 
 
 @dataclasses.dataclass(frozen=True)
