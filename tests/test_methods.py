@@ -177,6 +177,11 @@ class TestRows:
             steps = jr.pdpps(num_steps=count).num_steps
             assert jr.METHODS["pdpps"].evaluations({"num_steps": count}) == (steps, steps)
 
+    @pytest.mark.parametrize("value", ["fast", None, 1j])
+    def test_a_setting_that_is_no_number_is_named(self, value):
+        with pytest.raises(TypeError, match=f"learning_rate is {value!r}, expected a number"):
+            jr.METHODS["spgd"].build(learning_rate=value)
+
     def test_unknown_settings_and_methods_are_named(self):
         with pytest.raises(TypeError, match="spgd has no setting scale; it takes num_steps, .*, grids, mean_of"):
             jr.METHODS["spgd"].build(scale=1.0)
