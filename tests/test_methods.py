@@ -168,7 +168,10 @@ class TestRows:
         assert jr.METHODS["ddnm"].evaluations({"num_steps": ddpm(7, kind="cosine")}) == (7, 0)
 
     def test_what_cannot_be_built_has_no_cost(self):
-        for tell in (jr.METHODS["pspgd"].evaluations, lambda s: jr.METHODS["pspgd"].idle(s, operators.Denoising(SHAPE))):
+        for tell in (
+            jr.METHODS["pspgd"].evaluations,
+            lambda s: jr.METHODS["pspgd"].idle(s, operators.Denoising(SHAPE)),
+        ):
             with pytest.raises(ValueError, match="evaluations is 1, expected at least 4"):
                 tell({"evaluations": 1})
 
