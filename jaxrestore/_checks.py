@@ -80,7 +80,7 @@ def known(owner: str, kind: str, names: Iterable[str], allowed: Sequence[str]) -
 
 def image_shape(name: str, value: Sequence[int]) -> tuple[int, int, int]:
     """`value` as a tuple (H, W, C) of positive Python integers; raises when it is none."""
-    shape = tuple(value)
+    shape = tuple(value) if isinstance(value, Iterable) else ()
     if len(shape) != 3 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
         raise ValueError(f"{name} is {value!r}, expected (height, width, channels), e.g. (256, 256, 3)")
     return (int(shape[0]), int(shape[1]), int(shape[2]))

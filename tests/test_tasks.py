@@ -52,6 +52,11 @@ def test_options_reach_the_operator_and_the_key_draws_the_mask():
         (lambda: jr.task("sharpen", image_shape=SHAPE), ValueError, "task is 'sharpen', expected one of 'super_res"),
         (lambda: jr.task("denoising", image_shape=SHAPE, factor=2), TypeError, "'denoising' has no option factor"),
         (lambda: jr.task("denoising", image_shape=(64, 64)), ValueError, "image_shape is"),
+        (
+            lambda: jr.task("denoising", image_shape=64),
+            ValueError,
+            r"image_shape is 64, expected \(height, width, chan",
+        ),
         *(
             (
                 lambda name=name: jr.task(name, image_shape=SHAPE, mask=np.ones((32, 64))),
