@@ -13,7 +13,7 @@ import pathlib
 from benchmarks import _results, _run
 from jaxrestore.metrics.fid import frechet_distance, measure
 from jaxrestore.metrics.inception import VARIANTS, load_inception
-from jaxrestore.storage import weights
+from jaxrestore.storage import before, weights
 from jaxrestore.storage.files import replacing
 
 
@@ -28,6 +28,8 @@ def main() -> None:
     parser.add_argument("--out", type=pathlib.Path, help="JSON file for the figure")
     arguments = parser.parse_args()
 
+    if arguments.out is not None:
+        before.check_writable([arguments.out])
     params = load_inception(arguments.weights) if arguments.weights else None
     if params is None and any(source.suffix != ".npz" for source in arguments.sources):
         parser.error("give --weights: a folder of pictures is to be measured")

@@ -104,15 +104,18 @@ def main() -> None:
     facts = {name: getattr(arguments, name) for name in ("task", "method", "tile", "overlap")}
     facts |= {**networks.photo_facts(), **photographs.facts, **_metrics.facts(lpips), "dtype": whole.config.dtype}
     places = borders(arguments.size, arguments.tile, arguments.overlap)
+    if not len(places):
+        parser.error(f"--tile is {arguments.tile}, expected less than --size, {arguments.size}: there is no border")
     priors = {"whole": whole, "tiled": tiled}
+    # All samplers are made, and so all options checked, before the first one runs.
+    samplers = {grids: task.sampler(arguments.method, grids=grids) for grids in arguments.grids}
     for grids, (name, prior) in itertools.product(arguments.grids, priors.items()):
         settings = {**task.for_method(arguments.method), "grids": grids}
         facts["settings"] = methods.get(arguments.method).complete(settings)
         name = name if grids == 1 else f"{name}, {grids} grids"
         if not cells.due(name, facts):
             continue
-        sampler = task.sampler(arguments.method, grids=grids)
-        cell, restored = measure(task, sampler, prior, photographs, places, lpips)
+        cell, restored = measure(task, samplers[grids], prior, photographs, places, lpips)
         cells.write({name: {**facts, **cell}})
         print(name, {**_metrics.facts(lpips), **cell}, flush=True)
         if arguments.save:

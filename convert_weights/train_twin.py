@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from convert_weights.arrays import ConversionError
-from jaxrestore import training
+from jaxrestore import runs, training
 from jaxrestore.console import run as run_command
 from jaxrestore.priors.checkpoint import cast_params, load_prior, save_prior
 from jaxrestore.priors.config import UNetConfig
@@ -154,6 +154,7 @@ def command(
     session = twin_run.Session(**{name: options[name] for name in twin_run.Session._fields})
     heeded = {name: options[name] for name in twin_run.HEEDED if name in options}
     config = dataclasses.replace(_DEFAULT, network=network, **heeded)
+    training.check_validation(validation)
 
     def report(progress: training.Progress) -> None:
         click.echo(
@@ -199,9 +200,8 @@ def write_best(run: "Run", validation: pathlib.Path, folder: pathlib.Path) -> No
     The best has the smallest geometric mean of the denoising errors, so that all noise levels count alike.
     """
     from convert_weights.twin import to_params
-    from convert_weights.twin_run import stored_config
 
-    config = stored_config(run.network.config)
+    config = runs.stored_config(run.network.config)
     priors, errors = {}, {}
     for decay, average in run.averages.items():
         params = {name: jnp.asarray(value) for name, value in to_params(config, average).items()}

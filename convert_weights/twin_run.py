@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from convert_weights import twin
-from jaxrestore import training
+from jaxrestore import runs, training
 from jaxrestore.crops import Photographs
 from jaxrestore.priors.config import UNetConfig
 from jaxrestore.priors.network import NetworkPrior, init_params
@@ -75,8 +75,8 @@ def init_run(config: TrainingConfig, decays: tuple[float, ...], start: NetworkPr
     for name, given in (("config", config), ("start", start)):
         if given is not None and given.parametrization != "edm":
             raise ValueError(f"{name} has parametrization {given.parametrization!r}, expected 'edm'")
-    if start is not None and (differences := _differences(start.config, config.network)):
-        raise ValueError(f"start has another network than config: {differences}")
+    if start is not None and (differing := runs.differences(start.config, config.network)):
+        raise ValueError(f"start has another network than config: {differing}")
     params = init_params(jax.random.key(config.seed), config.network) if start is None else start.params
     network.load_state_dict(twin.from_params(params))
     kernels = [p for p in network.parameters() if p.ndim > 1]
@@ -96,7 +96,7 @@ def save_run(run: Run, file: pathlib.Path) -> None:
     if not all(bool(torch.isfinite(tensor).all()) for state in states for tensor in state.values()):
         raise FloatingPointError(_not_finite("the parameters are", run.step))
     stored = {
-        "network": dataclasses.asdict(stored_config(run.network.config)),
+        "network": dataclasses.asdict(runs.stored_config(run.network.config)),
         "parameters": run.network.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "averages": run.averages,
@@ -115,8 +115,8 @@ def restore_run(run: Run, file: pathlib.Path) -> None:
       ValueError: If it is of another network, or keeps averages of other decays.
     """
     stored = torch.load(file, weights_only=True)
-    if differences := _differences(UNetConfig(**stored["network"]), run.network.config):
-        raise ValueError(f"{file.parent} holds a run of another network: {differences}; choose another folder")
+    if differing := runs.differences(UNetConfig(**stored["network"]), run.network.config):
+        raise ValueError(f"{file.parent} holds a run of another network: {differing}; choose another folder")
     if set(stored["averages"]) != set(run.averages):
         kept, asked = (", ".join(f"{decay:g}" for decay in averages) for averages in (stored["averages"], run.averages))
         raise ValueError(f"{file.parent} holds a run with averages of decay {kept}, expected {asked}")
@@ -263,17 +263,6 @@ def _photographs(data: str | os.PathLike[str], config: TrainingConfig, session: 
         counts = [round(side / min(sides)) for side in sides]
         photographs.pictures = [p for p, n in zip(photographs.pictures, counts, strict=True) for _ in range(n)]
     return photographs
-
-
-def stored_config(config: UNetConfig) -> UNetConfig:
-    """The network as checkpoint and prior state it: how fast it was computed is not part of it."""
-    return dataclasses.replace(config, dtype="float32", remat=False)
-
-
-def _differences(config: UNetConfig, expected: UNetConfig) -> str:
-    """What two networks do not have in common, or nothing."""
-    a, b = (dataclasses.asdict(stored_config(c)) for c in (config, expected))
-    return ", ".join(f"{name} is {a[name]}, expected {b[name]}" for name in a if a[name] != b[name])
 
 
 def _not_finite(what: str, step: int) -> str:

@@ -1,5 +1,6 @@
 """Running a command: mistakes of its user become one line, faults of the library ask for a report."""
 
+import io
 import platform
 import sys
 import traceback
@@ -29,6 +30,8 @@ def run(command: click.Command) -> None:
       SystemExit: If the command fails.
     """
     warnings.showwarning = _warn
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as standard error does: a file's odd name must not cost its result
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with stopping.watched():
             try:

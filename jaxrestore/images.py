@@ -102,6 +102,8 @@ def write(path: str | os.PathLike[str], image: np.ndarray, *, like: Picture, ove
 def _pixels(image: np.ndarray) -> np.ndarray:
     if image.ndim != 3 or image.shape[2] not in (1, 3):
         raise ImageError(f"image has shape {image.shape}, expected (H, W, 3) or (H, W, 1)")
+    if image.dtype.kind in "iub" and image.dtype != np.uint8:  # all but 0 would be white
+        raise ImageError(f"image has dtype {image.dtype}, expected uint8, or numbers with a point in [-1, 1]")
     return from_levels(image, 8) if image.dtype == np.uint8 else np.asarray(image, np.float32)
 
 

@@ -16,9 +16,20 @@ State = TypeVar("State")
 _FILE = "network.json"
 
 
+def stored_config(network: UNetConfig) -> UNetConfig:
+    """The network as checkpoint and prior state it: how fast it was computed is not part of it."""
+    return dataclasses.replace(network, dtype="float32", remat=False)
+
+
+def differences(network: UNetConfig, expected: UNetConfig) -> str:
+    """What two networks do not have in common, or nothing."""
+    a, b = (dataclasses.asdict(stored_config(config)) for config in (network, expected))
+    return ", ".join(f"{name} is {a[name]}, expected {b[name]}" for name in a if a[name] != b[name])
+
+
 def identity(network: UNetConfig, parametrization: str) -> tuple[UNetConfig, str]:
-    """What may not change within a run; dtype and rematerialisation may."""
-    return dataclasses.replace(network, dtype="float32", remat=False), parametrization
+    """What may not change within a run."""
+    return stored_config(network), parametrization
 
 
 def claim(run: pathlib.Path, network: UNetConfig, parametrization: str) -> None:
@@ -36,7 +47,9 @@ def claim(run: pathlib.Path, network: UNetConfig, parametrization: str) -> None:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(_damaged(run, f"{type(error).__name__}: {error}")) from error
         if earlier != asked:
-            raise ValueError(f"{run} holds a run of another network ({_FILE} differs); choose another folder")
+            differing = differences(network, earlier[0])
+            differing = differing or f"parametrization is {parametrization!r}, expected {earlier[1]!r}"
+            raise ValueError(f"{run} holds a run of another network: {differing}; choose another folder")
     if "id" not in stored:  # a new run, or one of an earlier release
         described = {"id": uuid.uuid4().hex, "network": dataclasses.asdict(asked[0]), "parametrization": asked[1]}
         write_whole(run / _FILE, (json.dumps(described, indent=2) + "\n").encode())

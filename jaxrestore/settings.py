@@ -48,29 +48,30 @@ COMMON: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 TASK_SETTINGS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
     "photo": {
         "super_resolution": {
-            "spgd": {"learning_rate": 6.0},
+            "spgd": {"learning_rate": 9.0},
             "dpps": {"scale": 40.0},
             "dps": {"scale": 40.0},
             "daps": {"learning_rate": 7.2e-5, "tau": 0.003},
         },
         "gaussian_deblur": {
-            "spgd": {"learning_rate": 0.6},
-            "dpps": {"scale": 10.0},
-            "dps": {"scale": 10.0},
+            "spgd": {"learning_rate": 1.0},
+            "dpps": {"scale": 13.0},
+            "dps": {"scale": 13.0},
             "mmps": {"solver_steps": 3},
-            "reddiff": {"learning_rate": 0.2},
+            "daps": {"learning_rate": 1e-4},
+            "reddiff": {"learning_rate": 0.4},
         },
         "motion_deblur": {
-            "spgd": {"learning_rate": 0.6},
+            "spgd": {"learning_rate": 1.0},
             "dpps": {"scale": 4.0},
             "dps": {"scale": 4.0},
             "mmps": {"solver_steps": 3},
-            "reddiff": {"learning_rate": 0.2},
+            "reddiff": {"learning_rate": 0.4},
         },
         # One sample pays for its texture in PSNR; the mean of a few does not, and still has more of it than
         # interpolation.
         "inpainting_random": {
-            "spgd": {"learning_rate": 0.8, "sigma_max": 30.0, "mean_of": 4},
+            "spgd": {"learning_rate": 1.2, "sigma_max": 30.0, "mean_of": 4},
             "pspgd": {"momentum": 0.8, "mean_of": 4},
             "dpps": {"scale": 20.0, "mean_of": 2},
             "dps": {"scale": 20.0, "mean_of": 2},
@@ -88,9 +89,9 @@ TASK_SETTINGS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         "nonlinear_deblur": {"spgd": {"learning_rate": 0.6}, "dpps": {"scale": 10.0}, "dps": {"scale": 10.0}},
         "high_dynamic_range": {"spgd": {"learning_rate": 0.2}, "dpps": {"scale": 5.0}, "dps": {"scale": 5.0}},
         "denoising": {
-            "spgd": {"learning_rate": 0.05},
-            "dpps": {"scale": 12.0},
-            "dps": {"scale": 12.0},
+            "spgd": {"learning_rate": 0.025},
+            "dpps": {"scale": 16.0},
+            "dps": {"scale": 16.0},
             "reddiff": {"strength": 2.0},
             "daps": {"learning_rate": 0.01, "lr_min_ratio": 0.01, "tau": 0.2, "sigma_min": 0.1},
         },

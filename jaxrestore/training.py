@@ -26,7 +26,6 @@ from jaxrestore.priors.network import PARAMETRIZATIONS, SIGMA_DATA, NetworkPrior
 
 VALIDATION_SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 _PATIENCE = 60.0  # seconds that a signal leaves for the last checkpoint
-# The network of `photo`.
 _NETWORK = UNetConfig(model_channels=64, channel_mult=(1, 2, 2), num_res_blocks=1, patch_size=2)
 
 
@@ -60,13 +59,23 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("num_steps", "batch_size", "crop_size"):
             _checks.at_least(name, getattr(self, name), 1)
-        for name in ("learning_rate", "clip_norm", "sigma_std", "sigma_min"):
+        for name in ("learning_rate", "clip_norm", "sigma_std", "sigma_min", "sigma_max"):
             _checks.positive(name, getattr(self, name))
-        if not self.sigma_min < self.sigma_max:
-            raise ValueError(f"sigma_max is {self.sigma_max}, expected more than sigma_min = {self.sigma_min}")
-        _checks.within("ema_decay", self.ema_decay, 0.0, 1.0)
+        if self.sigma_max < self.sigma_min:
+            raise ValueError(f"sigma_max is {self.sigma_max}, expected at least sigma_min, {self.sigma_min}")
+        if not self.scales:
+            raise ValueError("scales is empty, expected at least one, e.g. 1")
+        for scale in self.scales:
+            _checks.positive("a scale", scale)
         _checks.one_of("parametrization", self.parametrization, PARAMETRIZATIONS)
+        _checks.within("ema_decay", self.ema_decay, 0.0, 1.0)
         _checks.one_of("sigma_sampling", self.sigma_sampling, ("lognormal", "uniform"))
+        if self.network.in_channels != 3:
+            raise ValueError(f"the network takes {self.network.in_channels} channels, expected 3: crops are in colour")
+        if self.network.out_channels < 3:
+            raise ValueError(f"the network gives {self.network.out_channels} channels, expected 3 at least")
+        if self.network.num_classes is not None:
+            raise ValueError(f"the network knows {self.network.num_classes} classes, expected None: crops have none")
         if self.crop_size % self.network.stride:
             raise ValueError(f"crop_size is {self.crop_size}, expected a multiple of the stride {self.network.stride}")
 
@@ -170,6 +179,16 @@ def make_train_step(config: TrainingConfig) -> Callable[..., tuple[TrainState, j
     return jax.jit(train_step, donate_argnums=0)
 
 
+def check_validation(folder: str | os.PathLike[str]) -> None:
+    """Raise, before the hours of training, if `validate` cannot read a folder's photographs.
+
+    Raises:
+      jaxrestore.images.ImageError: If the folder is missing or holds no picture, or one cannot be read.
+    """
+    for path in images.find(folder):
+        _ = images.load(path)
+
+
 def validate(prior: NetworkPrior, folder: str | os.PathLike[str], *, size: int = 256) -> dict[str, float]:
     """Root mean squared denoising error per noise level on centred crops of a folder's photographs, fixed noise.
 
@@ -234,13 +253,11 @@ def train(
 
     started = time.monotonic()
     _checks.at_least("report_every", report_every, 1)
-    if start is not None and runs.identity(start.config, start.parametrization) != runs.identity(
-        config.network, config.parametrization
-    ):
-        raise ValueError(f"start has the network {start.config}, expected that of config, {config.network}")
+    if start is not None:
+        _check_start(start, config)
     run = pathlib.Path(run).absolute()
-    runs.claim(run, config.network, config.parametrization)
     photographs = Photographs(data, crop_size=config.crop_size, scales=config.scales)
+    runs.claim(run, config.network, config.parametrization)
     state, train_step = init_state(config, start), make_train_step(config)
     options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
     with (
@@ -280,6 +297,16 @@ def train(
             runs.save(manager, step, state)
         stopping.check()
     return NetworkPrior(state.ema, config=config.network, parametrization=config.parametrization)
+
+
+def _check_start(start: NetworkPrior, config: TrainingConfig) -> None:
+    """Raise unless a prior's weights mean the same in a run with these settings."""
+    if differing := runs.differences(start.config, config.network):
+        raise ValueError(f"start has another network than config: {differing}")
+    if start.parametrization != config.parametrization:
+        raise ValueError(f"start has parametrization {start.parametrization!r}, expected {config.parametrization!r}")
+    if start.parametrization == "vp" and start.noise_schedule != "linear":
+        raise ValueError(f"start has noise schedule {start.noise_schedule!r}, expected 'linear', that of training")
 
 
 def _require_finite(state: TrainState, step: int) -> None:

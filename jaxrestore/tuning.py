@@ -50,7 +50,6 @@ def tune(
     *,
     key: jax.Array,
     fixed: Mapping[str, Any] | None = None,
-    wrap: Callable[[Sampler], Sampler] = lambda sampler: sampler,
     metric: str = "lpips",
     batch_size: int | None = None,
     report: Callable[[int, int], Any] | None = None,
@@ -60,7 +59,7 @@ def tune(
     All settings see the same measurements and the same keys.
 
     Args:
-      factory: Makes the sampler, e.g. `jaxrestore.spgd`.
+      factory: Makes the sampler, e.g. `jaxrestore.spgd`, or a function with its signature (`functools.wraps`).
       prior: What images look like.
       degradation: What to undo.
       truths: (N, H, W, C) in [-1, 1].
@@ -68,7 +67,6 @@ def tune(
         of two around its default: what an operator or a prior of your own changes most.
       key: Draws the noise of the measurements and all of the samplers' randomness.
       fixed: The other settings.
-      wrap: Applied to each sampler, e.g. `lambda sampler: jaxrestore.mean_of(sampler, 2)`.
       metric: What orders the result: "lpips" (variant "alex", smaller is better), "psnr" or "ssim".
       batch_size: Restorations on the device at a time, over pictures and settings alike; None takes 4 on processors and
         16 elsewhere.
@@ -118,7 +116,7 @@ def tune(
     lpips = metrics.load_lpips()
     total, done, trials = len(programs) * len(jobs), 0, []
     for chosen in programs:
-        program = _program(factory, {**(fixed or {}), **chosen}, traced, wrap)
+        program = _program(factory, {**(fixed or {}), **chosen}, traced)
         scores = np.zeros((len(values), len(truths), len(Scores._fields)))
         size = min(batch_size, len(jobs))
         for start in range(0, len(jobs), size):
@@ -160,11 +158,11 @@ def _combinations(grid: Mapping[str, Sequence[Any]]):
     return (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
 
 
-def _program(factory: Callable[..., Sampler], settings: Mapping[str, Any], traced: Sequence[str], wrap):
+def _program(factory: Callable[..., Sampler], settings: Mapping[str, Any], traced: Sequence[str]):
     """The jitted map from a batch of (settings, key, measurement, truth) to scores."""
 
     def one(values, key, prior, degradation, y, truth, lpips):
-        sampler = wrap(factory(**{**settings, **dict(zip(traced, values, strict=True))}))
+        sampler = factory(**{**settings, **dict(zip(traced, values, strict=True))})
         restored = sampler.sample(key, prior, degradation, y).image
         # What is not finite must not be clipped into a picture: its scores are NaN, and come last.
         image = jnp.where(jnp.isfinite(restored).all(), jnp.clip(restored, -1.0, 1.0), jnp.nan)

@@ -186,3 +186,22 @@ def test_the_overview_names_every_benchmark_of_the_readme(capsys):
     shown = set(re.findall(r"`python -m benchmarks\.(\w+)", (ROOT / "benchmarks" / "README.md").read_text()))
     assert shown == set(NAMES)
     assert all(f"python -m benchmarks.{name}" in printed for name in NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "error", "message"),
+    [
+        (
+            "large_image",
+            "FOLDER --size 48 --tile 32 --overlap 8 --method ddrm --grids 1 2",
+            ValueError,
+            "one grid only",
+        ),
+        ("large_image", "FOLDER --size 48 --tile 64 --overlap 8", SystemExit, "2"),
+        ("fid", "FOLDER FOLDER --weights none --out FOLDER", IsADirectoryError, "choose another name"),
+    ],
+)
+def test_what_would_fail_at_the_end_fails_before_any_measuring(start, name, words, error, message):
+    with pytest.raises(error, match=message):
+        start(name, words)
+    assert not list(_results.RESULTS.glob("*.json"))

@@ -1,5 +1,6 @@
 """Every command once, with its smallest work, and what is said when something is wrong."""
 
+import io
 import json
 
 import click
@@ -69,6 +70,21 @@ def test_train_writes_a_prior_that_restores(run, tmp_path):
     assert run(*TRAIN, "--validation", "photos")[0] == 0  # the same run may replace its prior
     images.save(tmp_path / "in.png", PHOTO)
     assert run("restore", "in.png", "-o", "out.png", "--task", "denoising", *fast("prior"))[0] == 0
+
+
+def test_a_run_that_starts_from_a_prior_has_its_network(run, tmp_path, monkeypatch, prior):
+    begun = {}
+
+    def train(data, run, config, *, start, **_):
+        begun.update(config=config, start=start)
+        raise ValueError("begun")
+
+    monkeypatch.setattr(training, "train", train)
+    for name in (prior, "photo"):
+        words = ["train", "--data", "photos", "--run", "run", "--out", "prior", "--start", name]
+        assert run(*words)[2] == "error: begun\n"
+        assert begun["config"].network == begun["start"].config
+        assert begun["config"].parametrization == begun["start"].parametrization
 
 
 @pytest.mark.slow
@@ -156,6 +172,10 @@ def test_help(run, command):
             ["restore", "in.png", "-o", "o.png", "--task", "denoising", "--settings", "best"],
             "photo, recommended, published or a",
         ),
+        (
+            ["restore", "in.png", "-o", "o.png", "--task", "denoising", "--settings", "photo/best.json"],
+            "settings photo/best.json cannot be read",
+        ),
         (["restore", "in.png", "-o", "o.png", "--task", "high_dynamic_range", "--method", "ddnm"], "ddnm cannot do h"),
         (["restore", "in.png", "-o", "o.png", "--task", "phase_retrieval"], "is no .npy file"),
         (
@@ -168,6 +188,16 @@ def test_help(run, command):
         (["evaluate", "nowhere", "--task", "denoising"], "nowhere is no folder"),
         (["degrade", "in.png", "-o", "o.png", "--task", "super_resolution", "--option", "factor=100"], "in.png: the p"),
         (["demo", "--photo", "none.png"], "none.png does not exist"),
+        (["train", "--data", ".", "--run", "r", "--out", "o", "--validation", "gone"], "gone is no folder"),
+        (["train", "--data", ".", "--run", "r", "--out", "o", "--set", "crop_size=64"], "text.png cannot be read"),
+        (["train", "--data", ".", "--run", "in.png", "--out", "o"], "in.png is a file, expected a folder"),
+        (["evaluate", ".", "--task", "denoising", "--lpips-weights", "gone"], "gone holds no lpips (no lpips.json)"),
+        (["train", "--data", ".", "--run", "o/r", "--out", "o"], "--run o/r lies in --out o"),
+        (["train", "--data", ".", "--run", "../r", "--out", ".", "--force"], "folder of other things than weights"),
+        (
+            ["train", "--data", ".", "--run", "r", "--out", "o", "--set", "parametrization=ve"],
+            "parametrization is 've'",
+        ),
         (["fly"], "No such command"),
     ],
 )
@@ -210,6 +240,19 @@ def test_what_a_user_can_mend_is_one_line(capsys, monkeypatch, error, code, mess
     with pytest.raises(SystemExit) as stop:
         console.run(failing(error))
     assert (stop.value.code, capsys.readouterr().err) == (code, message)
+
+
+def test_names_that_the_terminal_cannot_show_do_not_end_a_command(monkeypatch):
+    @click.command()
+    def command():
+        click.echo("caf\udce9.png")
+
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
+    monkeypatch.setattr("sys.stdout", stdout)
+    monkeypatch.setattr("sys.argv", ["command"])
+    console.run(command)
+    stdout.flush()
+    assert stdout.buffer.getvalue() == b"caf\\udce9.png\n"
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,9 @@ def test_restore_uses_what_was_calibrated(run, tmp_path, words):
     assert "--set changes what sure.json was calibrated with" in run(*other, "--set", "num_steps=5")[2]
 
 
-def test_what_cannot_be_calibrated_is_refused(run, words):
+def test_what_cannot_be_calibrated_is_refused(run, tmp_path, words):
     learn = ["calibrate", "--data", "photos", "--size", 32, "-o", "sure.json", *words]
+    assert "sure has suffix '', expected .json" in run(*learn, "-o", "sure")[2]
     assert "calibrate needs --samples of at least 2" in run(*learn, "--samples", 1)[2]
-    assert "give it other pictures than --data" in run(*learn, "--held-out", "photos")[2]
+    assert "give it other pictures than --data" in run(*learn, "--held-out", tmp_path / "photos")[2]
     assert "gone is no folder" in run(*learn, "--held-out", "gone")[2]

@@ -52,6 +52,13 @@ def test_amplitudes_travel_as_arrays(run, tmp_path, prior):
     assert images.load(tmp_path / "x.png").shape == PHOTO.shape
 
 
+def test_the_suffix_of_an_array_may_be_in_capitals(run, tmp_path):
+    images.save(tmp_path / "in.png", PHOTO)
+    code, _, err = run("degrade", "in.png", "-o", "y.NPY", "--task", "phase_retrieval")
+    assert code == 0, err
+    assert np.load(tmp_path / "y.NPY").ndim == 3
+
+
 def test_masks_lie_beside_every_result_and_are_read_back(run, tmp_path, prior):
     for name, picture in {"a.png": PHOTO, "b.png": PHOTO[:20], "c.png": PHOTO}.items():
         images.save(tmp_path / "in" / name, picture)

@@ -8,8 +8,9 @@ from cli_words import PHOTO, fast, with_settings
 from test_metrics import random_weights
 
 import jaxrestore as jr
-from jaxrestore import evaluation, images
+from jaxrestore import evaluation, images, tuning
 from jaxrestore.evaluation import Scores
+from jaxrestore.methods import METHODS
 from jaxrestore.metrics.perceptual import save_lpips
 from jaxrestore.restore import Divergence
 
@@ -128,6 +129,41 @@ def test_tune_says_which_settings_of_the_grid_change_nothing(run, tmp_path, prio
     assert code == 0, error
     assert "--grid momentum changes nothing of spgd for denoising" in error
     assert "--grid learning_rate" not in error
+
+
+def test_settings_of_several_grids_are_tuned(run, tmp_path, prior, monkeypatch):
+    """What all methods share, as the bundled prior's settings of the default method have it, is no argument of one."""
+
+    def program(factory, settings, traced):
+        assert factory(**settings).num_steps == METHODS["pspgd"].build(**settings, grids=2).num_steps
+        return lambda values, *_: [values[:, 0]] * 3
+
+    monkeypatch.setattr(tuning, "_program", program)
+    images.save(tmp_path / "photos" / "a.png", PHOTO)
+    words = ["tune", "--data", "photos", "--size", 32, "-o", "best.json", "--task", "denoising", "--metric", "psnr"]
+    words += ["--grid", "learning_rate=0.5,1", *with_settings(prior, "pspgd"), "--settings", "photo"]
+    code, _, error = run(*words)
+    assert code == 0, error
+    settings = json.loads((tmp_path / "best.json").read_text())["settings"]
+    assert settings == {"evaluations": 12, "grids": 2, "sigma_max": 5.0, "learning_rate": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--grid", "scale=1", "-o", "best"], "best has suffix '', expected .json"),
+        (["--grid", "scale"], "--grid scale has no values"),
+        (["--grid", "scale=1..3:0"], "--grid scale=1..3:0 has no values"),
+        (["--grid", "scale=-1..3:2"], "'-1..3:2' is no range"),
+        (["--grid", "scale=1", "--grid", "scale=2"], "--grid scale is given twice"),
+        (["--grid", "scale=1", "--set", "scale=2"], "--set and --grid both say what scale is"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused_before_any_computing(run, words, message):
+    code, _, error = run("tune", "--data", ".", "-o", "best.json", "--task", "denoising", "--method", "dps", *words)
+    assert code in (1, 2)
+    assert message in error
+    assert "warning" not in error
 
 
 def test_evaluate_ends_although_every_picture_diverges(run, tmp_path, prior):

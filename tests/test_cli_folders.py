@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import tempfile
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from cli_words import PHOTO, fast
 
 from jaxrestore import images
-from jaxrestore.cli import _targets, restore
+from jaxrestore.cli import _targets, evaluate, restore
 from jaxrestore.storage import before
 
 pytest_plugins = ["cli_fixtures"]
@@ -33,7 +34,7 @@ def fill(folder, picture=TINY):
         "cut.png": "cannot be read as a picture (image file is truncated",
         "empty.png": "cannot be read as a picture",
         "text.jpg": "cannot be read as a picture",
-        "sub.png": "cannot be read as a picture ([Errno 21] Is a directory",
+        "sub.png": "is a folder, expected one picture",
     }
 
 
@@ -228,3 +229,44 @@ def test_a_folder_whose_name_has_a_dot_is_a_folder(run, tmp_path):
     assert run("degrade", "b.png", "-o", "results.v2", "--task", "denoising")[0] == 0  # into the folder
     assert sorted(p.name for p in (tmp_path / "results.v2").iterdir()) == ["a.png", "b.png"]
     assert _targets.outputs([tmp_path / "b.png"], tmp_path / "b.png", tmp_path / "new") == [tmp_path / "new" / "b.png"]
+
+
+def test_deviations_that_a_stop_has_left_do_not_keep_a_run_from_going_on(run, tmp_path, prior):
+    images.save(tmp_path / "in" / "a.png", TINY)
+    images.save(tmp_path / "out" / "a.std.png", TINY)
+    words = ["restore", "in", "-o", "out", "--task", "denoising", "--samples", 2, "--save-std", *fast(prior)]
+    assert "out/a.std.png exists" in run(*words)[2]
+    # Wrong on purpose in what is checked last: nothing is restored.
+    assert "grids is 0" in run(*words, "--skip-existing", "--set", "grids=0")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        (["degrade", "in", "-o", "out", "--task", "inpainting_random"], "out/a.mask.png"),
+        (["restore", "in", "-o", "out", "--task", "denoising", "--samples", 2, "--save-std"], "out/a.std.png"),
+        (["evaluate", "in", "-o", "a.html", "--report", "a.html", "--task", "denoising"], "a.html"),
+    ],
+)
+def test_a_file_that_would_be_written_twice_is_found_before_computing(run, tmp_path, words, file):
+    for name in ("a.png", "a.jpg"):
+        images.save(tmp_path / "in" / name, TINY)
+    code, _, err = run(*words, "--force")
+    assert code == 1
+    assert err == f"error: {file} would be written twice, and what is written first be lost; choose other names\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_evaluate_names_pictures_that_have_all_gone_meanwhile(run, tmp_path, prior, monkeypatch):
+    turns = evaluate._turns
+
+    def gone(*arguments):
+        shutil.rmtree("in")
+        return turns(*arguments)
+
+    monkeypatch.setattr(evaluate, "_turns", gone)
+    for name in ("a.png", "b.png"):
+        images.save(tmp_path / "in" / name, PHOTO)
+    code, _, err = run("evaluate", "in", "--task", "denoising", *fast(prior))
+    assert code == 1
+    assert_named(err, {"a.png": "does not exist", "b.png": "does not exist"}, 2)

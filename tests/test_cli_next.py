@@ -1,5 +1,6 @@
 """A command that was not told the task says which fits which damage; each command names the next useful one."""
 
+import importlib
 import shlex
 
 import pytest
@@ -72,3 +73,38 @@ def test_a_command_that_fails_names_no_next_one(run, monkeypatch):
     code, _, error = run("restore", "none.png", "-o", "out.png", "--task", "denoising")
     assert code == 1
     assert "next:" not in error
+
+
+@pytest.mark.parametrize(
+    ("words", "following"),
+    [
+        ("restore a -o b --task denoising --estimate", "restore a --out b --task denoising"),
+        (
+            "restore a -o b --task denoising --samples 1 --force --skip-existing",
+            "restore a --out b --task denoising --samples 4 --save-std --force    (how sure is it?)",
+        ),
+        ("evaluate a --task denoising", "evaluate a --task denoising --report page.html    (to look at all pictures)"),
+        (
+            "evaluate a -o b.json --task denoising --force",
+            "evaluate a --out b.json --task denoising --report page.html --force    (to look at all pictures)",
+        ),
+        (
+            "tune --data a -o b.json --grid scale=1,2 --task denoising --method dps --prior c",
+            "restore PICTURE -o RESULT --task denoising --prior c --method dps --settings b.json",
+        ),
+        (
+            "calibrate --data a -o b.json --task denoising --method dps --samples 8",
+            "restore PICTURE -o RESULT --task denoising --method dps --settings b.json --samples 8 --save-std",
+        ),
+    ],
+)
+def test_the_next_command_is_of_use(words, following):
+    name, *words = words.split()
+    command = importlib.import_module(f"jaxrestore.cli.{name}").command
+    assert _next.NEXT[name](command.make_context(name, words)) == f"jaxrestore {following}"
+
+
+def test_lists_are_repeated_as_they_were_typed(run):
+    assert run("compare", "a.png", "--methods", "spgd,dps")[2].splitlines()[-1] == (
+        "  e.g.  jaxrestore compare a.png --methods spgd,dps --task super_resolution --option factor=4"
+    )

@@ -151,6 +151,13 @@ def test_what_cannot_be_compared_is_refused_before_any_computing(run, tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["a<b>.png"]
 
 
+def test_a_name_that_is_no_text_has_a_page(tmp_path):
+    name = b"caf\xe9.png".decode(errors="surrogateescape")
+    scene = _comparison.Scene(name, (4, 4, 3), [_comparison.Shown("degraded", np.zeros((4, 4, 3), np.float32))], 0)
+    _comparison.write_page(tmp_path / "page.html", name, {}, [scene])
+    assert "<h1>caf?.png</h1>" in (tmp_path / "page.html").read_text()
+
+
 @pytest.fixture
 def opened(browser, tmp_path):
     """A page of two scenes, opened in the browser at some size; what it asked for is noted in `requests`."""

@@ -144,6 +144,7 @@ def header_of(shape, dtype="<f4"):
     ("content", "message"),
     [
         (b"", "cannot be read as an array"),
+        (b"text", r"\(it is no .npy file, or holds Python objects\); write"),
         (b"\x93NUMPY\x01\x00\x76\x00{'descr'", "cannot be read as an array"),
         (header_of("(1000000, 1000000, 3)"), "cannot be read as an array"),
         (header_of("(2, 2, -1)"), "cannot be read as an array"),

@@ -20,10 +20,16 @@ def test_grey_is_written_and_read_back_as_rgb(tmp_path, suffix):
     np.testing.assert_array_equal(read, np.broadcast_to(grey, PIXELS.shape))
 
 
-@pytest.mark.parametrize("shape", [(9, 7), (9, 7, 2), (1, 9, 7, 3)])
-def test_arrays_that_are_no_picture_are_refused(tmp_path, shape):
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        *(((9, 7), float), ((9, 7, 2), float), ((1, 9, 7, 3), float)),
+        *(((9, 7, 3), np.uint16), ((9, 7, 3), int), ((9, 7, 3), bool)),
+    ],
+)
+def test_arrays_that_are_no_picture_are_refused(tmp_path, shape, dtype):
     with pytest.raises(images.ImageError, match="expected"):
-        images.save(tmp_path / "a.png", np.zeros(shape))
+        images.save(tmp_path / "a.png", np.zeros(shape, dtype))
     assert not list(tmp_path.iterdir())
 
 
@@ -98,5 +104,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
         images.load(tmp_path / "nothing.png")
     with pytest.raises(images.ImageError, match="holds no picture"):
         images.find(tmp_path)
+    with pytest.raises(images.ImageError, match="is a folder, expected one picture"):
+        images.load(tmp_path)
     with pytest.raises(images.ImageError, match="suffix '.gif'"):
         images.save(tmp_path / "a.gif", PIXELS)

@@ -122,6 +122,13 @@ class TestCheckpoint:
         assert jr.load_prior(tmp_path / "p").parametrization == "edm"
         assert [p.name for p in tmp_path.iterdir()] == ["p"]
 
+    def test_a_folder_of_other_things_is_never_replaced(self, tmp_path):
+        (tmp_path / "photos").mkdir()
+        (tmp_path / "photos" / "a.png").touch()
+        with pytest.raises(FileExistsError, match="photos is a folder of other things than weights"):
+            jr.save_prior(tmp_path / "photos", network(), overwrite=True)
+        assert (tmp_path / "photos" / "a.png").exists()
+
     def test_a_failed_save_leaves_nothing(self, tmp_path):
         prior = network()
         params = {name: a for name, a in prior.params.items() if not name.startswith("conv_out")}

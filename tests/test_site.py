@@ -138,7 +138,6 @@ def test_scores_are_compared_among_cells_of_one_prior_and_the_same_photographs()
     assert results.earlier("a/dps", cells["a/spgd"]) == ["photo"]
 
 
-
 def test_the_reference_has_every_public_name():
     pages = reference.pages()
     for name, value in vars(jr).items():

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import isotropic
+from conftest import isotropic, smallest_network
 
 from jaxrestore import images, training
 from jaxrestore.priors import UNetConfig
@@ -69,7 +69,7 @@ def test_a_run_of_another_network_is_not_touched(photographs, tmp_path):
     short = dataclasses.replace(CONFIG, num_steps=2)
     training.train(photographs, tmp_path / "run", short)
     other = dataclasses.replace(short, network=dataclasses.replace(short.network, model_channels=64))
-    with pytest.raises(ValueError, match="another network"):
+    with pytest.raises(ValueError, match="another network: model_channels is 64, expected 32; choose"):
         training.train(photographs, tmp_path / "run", other)
 
 
@@ -82,7 +82,7 @@ def test_a_run_can_start_from_a_prior_which_stays_as_it_was(photographs, tmp_pat
     for name, a in before.items():
         np.testing.assert_array_equal(first.params[name], a)
         np.testing.assert_allclose(again.params[name], a, atol=1e-6)
-    with pytest.raises(ValueError, match="start has the network"):
+    with pytest.raises(ValueError, match="start has parametrization 'edm', expected 'vp'"):
         training.train(photographs, tmp_path / "c", dataclasses.replace(config, parametrization="vp"), start=first)
 
 
@@ -152,8 +152,13 @@ def test_a_state_that_is_not_finite_is_never_saved(photographs, tmp_path, checkp
         ({"batch_size": 0}, "batch_size is 0"),
         ({"sigma_sampling": "cosine"}, "sigma_sampling is 'cosine'"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
-        ({"sigma_max": 0.01}, "sigma_max is 0.01, expected more than sigma_min = 0.01"),
-        ({"parametrization": "EDM"}, "parametrization is 'EDM', expected one of 'vp', 'edm'"),
+        ({"parametrization": "ve"}, "parametrization is 've', expected one of 'vp', 'edm'"),
+        ({"sigma_min": 2.0, "sigma_max": 1.0}, "sigma_max is 1.0, expected at least sigma_min, 2.0"),
+        ({"scales": ()}, "scales is empty"),
+        ({"scales": (1.0, 0.0)}, "a scale is 0.0"),
+        ({"network": UNetConfig(in_channels=1)}, "the network takes 1 channels"),
+        ({"network": UNetConfig(out_channels=1)}, "the network gives 1 channels"),
+        ({"network": UNetConfig(num_classes=10)}, "the network knows 10 classes"),
     ],
 )
 def test_bad_settings_are_refused(fields, message):
@@ -171,6 +176,18 @@ def test_photographs_smaller_than_a_crop_are_refused(tmp_path):
     images.save(tmp_path / "tiny.png", np.zeros((4, 4, 3), np.float32))
     with pytest.raises(images.ImageError, match="no picture of at least 8x8"):
         training.Photographs(tmp_path, crop_size=8, scales=(1.0,))
+
+
+@pytest.mark.parametrize(
+    ("parametrization", "noise_schedule", "message"),
+    [("edm", "linear", "model_channels is 32, expected 64"), ("vp", "cosine", "noise schedule 'cosine'")],
+)
+def test_a_start_whose_weights_would_mean_something_else_is_refused(tmp_path, parametrization, noise_schedule, message):
+    start = dataclasses.replace(smallest_network(), parametrization=parametrization, noise_schedule=noise_schedule)
+    network = start.config if parametrization == "vp" else dataclasses.replace(start.config, model_channels=64)
+    config = dataclasses.replace(CONFIG, network=network, parametrization=parametrization)
+    with pytest.raises(ValueError, match=message):
+        training.train(tmp_path, tmp_path / "run", config, start=start)
 
 
 def test_validation_is_exact_for_a_denoiser_that_is_known(photographs):

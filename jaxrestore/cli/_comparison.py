@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxrestore import evaluation
 from jaxrestore.cli import _targets
-from jaxrestore.cli._reports import cell, score_titles
+from jaxrestore.cli._reports import cell, listed, score_titles
 from jaxrestore.evaluation import Perceptual, Scores
 from jaxrestore.images import Picture
 from jaxrestore.pictures.writing import encode
@@ -40,10 +40,9 @@ class Scene(NamedTuple):
     right: int  # index of the one that is compared with the first one to begin with
 
 
-def check_target(path: pathlib.Path, force: bool) -> None:
-    """Raise before any computing if the page cannot be written there."""
+def check_suffix(path: pathlib.Path) -> None:
+    """Raise unless a file's name is that of a page."""
     _targets.check_suffixes([path], (".html", ".htm"))
-    _targets.check([path], force)
 
 
 def restoration(
@@ -87,17 +86,21 @@ def write_page(path: pathlib.Path, title: str, facts: Mapping[str, Any], scenes:
       facts: What is the same for all pictures, by name.
       scenes: What one may choose among; one is seen at a time.
     """
-    template = string.Template((_PARTS / "page.html").read_text())
+    template = string.Template(_part("page.html"))
     page = template.substitute(
         title=html.escape(title),
         facts="\n".join(f"<div>{_term(name, value)}</div>" for name, value in facts.items() if value is not None),
         numbers=_numbers(scenes),
         settings=_settings(scenes),
         scenes=_as_json([_scene(scene) for scene in scenes]),
-        style=(_PARTS / "page.css").read_text(),
-        script=(_PARTS / "page.js").read_text(),
+        style=_part("page.css"),
+        script=_part("page.js"),
     )
-    write_whole(path, page.encode())
+    write_whole(path, page.encode(errors="replace"))  # names of files need not be text
+
+
+def _part(name: str) -> str:
+    return (_PARTS / name).read_text(encoding="utf-8")
 
 
 def _as_json(value: Any) -> str:
@@ -124,12 +127,8 @@ def _source(pixels: np.ndarray) -> str:
 
 
 def _term(name: str, value: Any) -> str:
-    text = _listed(value) if isinstance(value, Mapping) else str(value)
+    text = listed(value) if isinstance(value, Mapping) else str(value)
     return f"<dt>{html.escape(name.replace('_', ' '))}</dt><dd>{html.escape(text) or 'none'}</dd>"
-
-
-def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
 
 
 def _numbers(scenes: Sequence[Scene]) -> str:
@@ -152,8 +151,8 @@ def _settings(scenes: Sequence[Scene]) -> str:
     for scene in scenes:
         for shown in scene.pictures:
             if shown.settings:
-                sizes.setdefault((shown.label, _listed(shown.settings)), []).append(scene.name)
+                sizes.setdefault((shown.label, listed(shown.settings)), []).append(scene.name)
     several = len(sizes) > len({label for label, _ in sizes})
     return "\n".join(
-        _term(f"{label} ({', '.join(names)})" if several else label, listed) for (label, listed), names in sizes.items()
+        _term(f"{label} ({', '.join(names)})" if several else label, text) for (label, text), names in sizes.items()
     )

@@ -89,7 +89,7 @@ def read_array(path: pathlib.Path) -> np.ndarray:
 
 def save_result(path: pathlib.Path, image: np.ndarray, like: images.Picture | None, force: bool) -> None:
     """A picture, kept like the one that it was made from, or an array where the suffix says so."""
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         save_array(path, image)
     elif like is None:
         _ = images.save(path, image, overwrite=force)

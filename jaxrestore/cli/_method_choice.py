@@ -75,11 +75,11 @@ class MethodChoice(_Choice):
         known = {**annotations(self.method.factory), **dict.fromkeys(methods.SHARED_SETTINGS, int)}
         overrides = parse_values(self.overrides, known)
         name = self.settings or default_set(self.prior)
-        if name.partition("/")[0] in SETTINGS:
-            settings = task.for_method(self.method_name, name, given={*overrides, *searched})
-        elif name.endswith(".json"):
+        if _is_file(name):
             tuned = tuning.load_settings(name, task.name, self.method_name)
             settings = self.method.at_side(tuned, task.degradation.image_shape)
+        elif name.partition("/")[0] in SETTINGS:
+            settings = task.for_method(self.method_name, name, given={*overrides, *searched})
         else:
             raise click.UsageError(f"--settings is {name!r}, expected {', '.join(SETTINGS)} or a .json file")
         settings = {**settings, **overrides}
@@ -121,7 +121,7 @@ class MethodChoice(_Choice):
           click.UsageError: If it is for other settings.
           ValueError: If it is for something else.
         """
-        if self.settings is None or self.settings.partition("/")[0] in SETTINGS:
+        if self.settings is None or not _is_file(self.settings):
             return None
         conditions = self.conditions(task_choice, options)
         calibration = tuning.load_calibration(self.settings, task_choice.task_name, self.method_name, conditions)
@@ -181,6 +181,11 @@ class MethodChoices(_Choice):
             MethodChoice(**{**common, "method_name": name, "overrides": tuple(changed)})
             for name, changed in overrides.items()
         ]
+
+
+def _is_file(settings: str) -> bool:
+    """Whether --settings names a file, in whatever folder, rather than a set."""
+    return settings.endswith(".json")
 
 
 def default_set(prior: str) -> str:

@@ -10,6 +10,7 @@ import click
 from jaxrestore import evaluation
 from jaxrestore.cli._options import PATH, decorated, gathered_into
 from jaxrestore.metrics.perceptual import VARIANTS
+from jaxrestore.storage.weights import WeightsError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,8 @@ class MetricChoice:
         """
         try:
             return evaluation.perceptual(self.lpips, self.lpips_weights)
+        except WeightsError:
+            raise
         except ValueError as error:
             network = VARIANTS[self.lpips].network
             wrong = "is not bundled" if self.lpips_weights is None else f"is not what {self.lpips_weights} holds"

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from jaxrestore.tasks import TASKS
 
 _TASK = ("task_name", "noise", "options", "mask", "kernel")  # the options that say what was done to a picture
+_PRIOR = ("prior", "label", "self_ensemble")  # and what it is restored with, beside the method
 
 
 class MissingTask(click.ClickException):
@@ -31,8 +32,19 @@ def typed(context: click.Context, names: Collection[str] | None = None) -> str:
         value = context.params[name]
         for one in value if parameter.multiple else [value]:
             words += [] if isinstance(parameter, click.Argument) else [parameter.opts[-1]]
-            words += [] if isinstance(parameter, click.Option) and parameter.is_flag else [str(one)]
+            words += [] if isinstance(parameter, click.Option) and parameter.is_flag else [_as_typed(one)]
     return shlex.join(words)
+
+
+def _as_typed(value: Any) -> str:
+    """A value as the command line takes it; lists have commas."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _again(context: click.Context, *left_out: str) -> str:
+    """The command as it was typed, without some of its options."""
+    kept = {str(parameter.name) for parameter in context.command.params}.difference(left_out)
+    return f"jaxrestore {context.info_name} {typed(context, kept)}"
 
 
 def missing_task(context: click.Context) -> MissingTask:
@@ -48,7 +60,7 @@ def missing_task(context: click.Context) -> MissingTask:
 
 def _restore(context: click.Context, *further: str) -> str:
     """The command that undoes what this one was told of."""
-    return " ".join(filter(None, ["jaxrestore restore PICTURE -o RESULT", typed(context, _TASK), *further]))
+    return " ".join(filter(None, ["jaxrestore restore PICTURE -o RESULT", typed(context, (*_TASK, *_PRIOR)), *further]))
 
 
 def _prior(context: click.Context) -> str:
@@ -57,8 +69,11 @@ def _prior(context: click.Context) -> str:
 
 
 def _after_restore(context: click.Context) -> str:
+    if context.params["estimate"]:
+        return _again(context, "estimate")
     if context.params["samples"] == 1:
-        return f"jaxrestore {context.info_name} {typed(context)} --samples 4 --save-std --force    (how sure is it?)"
+        words = _again(context, "samples", "force", "skip_existing")
+        return f"{words} --samples 4 --save-std --force    (how sure is it?)"
     return "jaxrestore info    (other methods and their settings)"
 
 
@@ -68,9 +83,10 @@ def _after_degrade(context: click.Context) -> str:
 
 
 def _after_evaluate(context: click.Context) -> str:
-    words = f"jaxrestore {context.info_name} {typed(context)}"
     if context.params["report"] is None:
-        return f"{words} --report page.html    (to look at all pictures)"
+        exists = any(context.params[name] is not None for name in ("out", "save"))
+        force = " --force" if exists else ""
+        return f"{_again(context, 'force')} --report page.html{force}    (to look at all pictures)"
     return f"open {shlex.quote(str(context.params['report']))} in a browser"
 
 
@@ -84,8 +100,13 @@ def _after_tune(context: click.Context) -> str:
     return _restore(context, f"--method {method} --settings {best}")
 
 
+def _after_calibrate(context: click.Context) -> str:
+    return f"{_after_tune(context)} --samples {context.params['samples']} --save-std"
+
+
 def _after_analyze(context: click.Context) -> str:
-    return f"jaxrestore compare {shlex.quote(str(context.params['image']))} {typed(context, _TASK)} -o page.html"
+    image = shlex.quote(str(context.params["image"]))
+    return f"jaxrestore compare {image} {typed(context, (*_TASK, *_PRIOR))} -o page.html"
 
 
 # What is told after each command, or a part of it; a new command without an entry fails a test.
@@ -97,7 +118,7 @@ NEXT: Mapping[str, Callable[[click.Context], str]] = {
     "compare": _after_compare,
     "analyze": _after_analyze,
     "tune": _after_tune,
-    "calibrate": _after_tune,  # its file, too, is one of settings
+    "calibrate": _after_calibrate,
     "train": _prior,
     "convert": _prior,
     "convert bkse": lambda context: (

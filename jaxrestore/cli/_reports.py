@@ -1,7 +1,7 @@
 """What is told of results: tables on standard output, numbers in JSON files."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxrestore.evaluation import Perceptual, Scores
@@ -30,6 +30,11 @@ def cell(value: Any) -> str:
     if not isinstance(value, float):
         return str(value)
     return "failed" if math.isnan(value) else f"{value:.3f}"
+
+
+def listed(values: Mapping[str, Any]) -> str:
+    """Settings or options in one line; those that are None are left out."""
+    return ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
 
 
 def json_scores(scores: Scores) -> dict[str, float | None]:

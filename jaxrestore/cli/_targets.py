@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from jaxrestore import images
 from jaxrestore.pictures import writing
-from jaxrestore.storage import before
+from jaxrestore.storage import before, weights
 
 
 def outputs(
@@ -31,29 +31,40 @@ def outputs(
     return list(targets)
 
 
-def check_suffixes(paths: Iterable[pathlib.Path], suffixes: Sequence[str] = images.SUFFIXES) -> None:
-    """Raise unless the files' suffixes are among those that can be written."""
+def check_suffixes(
+    paths: Iterable[pathlib.Path], suffixes: Sequence[str] = images.SUFFIXES, *, or_folder: bool = False
+) -> None:
+    """Raise unless the files' suffixes are among those that can be written; `or_folder`: a folder was possible, too."""
     for path in paths:
         if path.suffix.lower() not in suffixes:
-            raise images.ImageError(
-                f"{path} has suffix {path.suffix!r}, expected {', '.join(suffixes)}; to write into a folder of this "
-                "name, make it first"
-            )
+            mend = "; to write into a folder of this name, make it first" if or_folder else ""
+            raise images.ImageError(f"{path} has suffix {path.suffix!r}, expected {', '.join(suffixes)}{mend}")
 
 
 def check(paths: Sequence[pathlib.Path], force: bool) -> None:
-    """Raise before any computing if an output exists, or cannot be written."""
+    """Raise before any computing if an output exists, cannot be written, or is named twice."""
+    check_distinct(paths)
     before.check_writable(paths)
     existing = [path for path in paths if path.exists()]
     if existing and not force:
         raise FileExistsError(f"{existing[0]} exists; choose another name or add --force")
 
 
+def check_distinct(paths: Iterable[pathlib.Path]) -> None:
+    """Raise before any computing if a file would be written twice, as what lies beside a.png and a.jpg would be."""
+    seen: set[pathlib.Path] = set()
+    for path in paths:
+        if (place := path.absolute()) in seen:
+            raise ValueError(f"{path} would be written twice, and what is written first be lost; choose other names")
+        seen.add(place)
+
+
 def check_folder(path: pathlib.Path, force: bool) -> None:
-    """Raise before any computing if a folder exists, or cannot be made."""
+    """Raise before any computing if a folder of weights exists, or cannot be made or replaced."""
     before.check_writable([path / "a file"])
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists; choose another name or add --force")
+    weights.refuse_existing(path, overwrite=force)
 
 
 def check_sides(path: pathlib.Path, shape: Sequence[int]) -> None:
@@ -65,7 +76,7 @@ def check_room(folder: pathlib.Path, pictures: Iterable[tuple[pathlib.Path, Sequ
     """Raise `NoRoomError` if results, (file, shape, depth), need more room than a folder's disk has left."""
     sizes = [
         4 * shape[0] * shape[1] * shape[2]
-        if path.suffix == ".npy"
+        if path.suffix.lower() == ".npy"
         else writing.least_size(path.suffix.lower(), shape, depth)
         for path, shape, depth in pictures
     ]

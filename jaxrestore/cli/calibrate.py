@@ -47,9 +47,12 @@ def command(
     jaxrestore calibrate --data photos --held-out others --task denoising --samples 8 -o sure.json
     jaxrestore restore y.png -o x.png --task denoising --samples 8 --save-std --settings sure.json
     """  # noqa: D301
+    _targets.check_suffixes([out], (".json",))
     _targets.check([out], force)
     if method_choice.samples < 2:
         raise click.UsageError("calibrate needs --samples of at least 2")
+    if held_out is not None and held_out.resolve() == data.resolve():
+        raise click.UsageError(f"--held-out is {data} too; give it other pictures than --data")
     options = task_choice.read_options()
     multiple = task_choice.definition.multiple(options)
     folders = {folder: images.find(folder)[:pictures] for folder in (data, held_out) if folder is not None}
@@ -59,8 +62,6 @@ def command(
         return _prior.known_clean(_files.read_clean(path, multiple, size).on_white(), channels, path)
 
     stacks = [np.stack([read(path) for path in paths]) for paths in folders.values()]
-    if held_out is not None and len(stacks) == 1:
-        raise click.UsageError(f"--held-out is {data} too; give it other pictures than --data")
     task = task_choice.build(stacks[0].shape[1:], options)
     settings = method_choice.settings_for(task)
     sampler = method_choice.method.build(**settings)

@@ -6,7 +6,7 @@ import click
 import jax
 
 from jaxrestore import evaluation, parallel
-from jaxrestore.cli import _comparison, _files, _prior
+from jaxrestore.cli import _comparison, _files, _prior, _targets
 from jaxrestore.cli._method_choice import MethodChoices, methods_options
 from jaxrestore.cli._metric_choice import MetricChoice, metric_options
 from jaxrestore.cli._options import PATH, force_option
@@ -45,7 +45,8 @@ def command(
     \b
     jaxrestore compare photo.jpg --task gaussian_deblur --methods spgd,dpps,diffpir -o page.html
     """  # noqa: D301
-    _comparison.check_target(out, force)
+    _comparison.check_suffix(out)
+    _targets.check([out], force)
     choices = method_choices.each()
     options = task_choice.read_options()
     lpips = metric_choice.load()

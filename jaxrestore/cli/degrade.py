@@ -34,7 +34,7 @@ def command(source: pathlib.Path, out: pathlib.Path, task_choice: TaskChoice, fo
     paths = _files.inputs(source)
     array = definition.stored == "array"
     targets = _targets.outputs(paths, source, out, ".npy" if array else None)
-    _targets.check_suffixes(targets, (".npy",) if array else images.SUFFIXES)
+    _targets.check_suffixes(targets, (".npy",) if array else images.SUFFIXES, or_folder=True)
     drawn = definition.drawn if task_choice.given is None else None
     drawn_files = [_drawn.beside(target, drawn) for target in targets] if drawn else []
     _targets.check([*targets, *drawn_files], force)

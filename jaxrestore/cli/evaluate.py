@@ -83,9 +83,9 @@ def command(
     """
     paths = images.find(folder)
     targets = [] if save is None else _targets.outputs(paths, folder, save, ".png")
-    _targets.check([*targets, *([out] if out else [])], force)
     if report is not None:
-        _comparison.check_target(report, force)
+        _comparison.check_suffix(report)
+    _targets.check([*targets, *filter(None, (out, report))], force)
     options = task_choice.read_options()
     lpips = metric_choice.load()
     prior, channels = method_choice.load_prior()
@@ -166,14 +166,12 @@ def command(
         restored = [paths[i] for i in members if not rows_by_index[i].failed]
         failures.note_divergences(result.divergences, [paths[i] for i in members], restored)
 
+    if not rows_by_index:  # all have gone since they were read first
+        failures.raise_any()
     rows = [row for _, row in sorted(rows_by_index.items())]
     means = _means(rows)
     _print(f"{task_choice.task_name}, {method_choice.method_name}", rows, means, lpips)
     choices = {**task_choice.for_report(options), **method_choice.for_report(), "lpips_variant": lpips.variant}
-    if report is not None:
-        title = f"{folder.name}: {task_choice.task_name}, {method_choice.method_name}"
-        _comparison.write_page(report, title, choices, [scene for _, scene in sorted(scenes.items())])
-        click.echo(str(report))
     if out is not None:
         shapes = [
             {"shape": p.task.degradation.image_shape, **method_choice.settings_for_report(p.settings)} for p in plans
@@ -181,6 +179,10 @@ def command(
         content = {**choices, "environment": evaluation.environment(), "shapes": shapes, "failures": failures.by_name}
         _write(out, content, rows, means)
         click.echo(str(out))
+    if report is not None:
+        title = f"{folder.name}: {task_choice.task_name}, {method_choice.method_name}"
+        _comparison.write_page(report, title, choices, [scene for _, scene in sorted(scenes.items())])
+        click.echo(str(report))
     failures.raise_any()
 
 

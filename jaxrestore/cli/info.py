@@ -3,14 +3,12 @@
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
-from typing import Any
 
 import click
 import jax
 
 from jaxrestore import published
-from jaxrestore.cli._reports import print_table
+from jaxrestore.cli._reports import listed, print_table
 from jaxrestore.methods import METHODS
 from jaxrestore.operators._base import NEEDS
 from jaxrestore.priors.checkpoint import BUNDLED, bundled_priors
@@ -43,10 +41,10 @@ def command(as_json: bool) -> None:
         for name, header in priors.items()
     ]
     print_table("Bundled priors", ("name", "form", "channels", "patch"), rows)
-    rows = [(name, row.description, _listed(row.options), f"{row.noise_std:g}") for name, row in TASKS.items()]
+    rows = [(name, row.description, listed(row.options), f"{row.noise_std:g}") for name, row in TASKS.items()]
     print_table("Tasks", ("name", "what it does", "options", "noise"), rows)
     rows = [
-        (name, NEEDS[method.needs], _listed(method.complete({})), _listed(COMMON["photo"].get(name, {})))
+        (name, NEEDS[method.needs], listed(method.complete({})), listed(COMMON["photo"].get(name, {})))
         for name, method in METHODS.items()
     ]
     print_table("Methods", ("name", "needs a", "settings", "with the bundled prior"), rows)
@@ -60,7 +58,7 @@ def _differences() -> list[tuple[str, ...]]:
     rows = []
     for task in TASKS:
         for method in METHODS:
-            cells = [_listed(settings.get(task, {}).get(method, {})) for settings in by_set]
+            cells = [listed(settings.get(task, {}).get(method, {})) for settings in by_set]
             if any(cells):
                 rows.append((task, method, *cells))
     return rows
@@ -77,7 +75,3 @@ def _experiments() -> list[tuple[str, ...]]:
             if setups:
                 rows.append((method, task, datasets, noise))
     return rows
-
-
-def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)

@@ -28,8 +28,6 @@ from jaxrestore.scale import ScaleWarning, doubts
 from jaxrestore.streaming import restore_batches
 
 _TILE, _LARGEST_WHOLE = 256, 512  # pixels; networks know the sizes they were trained at, and memory is bounded
-
-
 _SAVING = 20.0  # seconds that a signal leaves for writing what is restored already
 
 
@@ -121,11 +119,12 @@ def command(
         raise click.UsageError("--save-std needs --samples of at least 2")
     paths = _files.inputs(source, (*images.SUFFIXES, ".npy"))
     targets = _targets.outputs(paths, source, out)
-    _targets.check_suffixes(targets)
+    _targets.check_suffixes(targets, or_folder=True)
+    _targets.check_distinct(_results(targets, save_std))  # whatever this process's share is
     mine = parallel.share(range(len(paths)), *place)
     indices = [i for i in mine if not (skip_existing and os.path.exists(targets[i]))]
-    written = [targets[i] for i in indices]
-    _targets.check([] if estimate else [*written, *(f for t in written if save_std for f in _std_files(t))], force)
+    replacing = force or skip_existing  # deviations without their result are of a run that was stopped between them
+    _targets.check([] if estimate else _results([targets[i] for i in indices], save_std), replacing)
     options = task_choice.read_options(draws=False)
     if task_choice.noise is not None:
         method_choice.warn_of_idle_noise()
@@ -198,7 +197,7 @@ def command(
                 with failures.of(job.source), stopping.patience(_SAVING):
                     is_here = not is_wanted(result.image)
                     click.echo(
-                        f"{job.target} is there now" if is_here else _save(job, like, result, calibration, force)
+                        f"{job.target} is there now" if is_here else _save(job, like, result, calibration, replacing)
                     )
                     restored.append(job.source)
             failures.note_divergences(divergences, [job.source for job in group], restored)
@@ -250,6 +249,11 @@ def _save(
 
 def _std_files(target: pathlib.Path) -> list[pathlib.Path]:
     return [target.with_name(f"{target.stem}.std{suffix}") for suffix in (".png", ".npy")]
+
+
+def _results(targets: Sequence[pathlib.Path], save_std: bool) -> list[pathlib.Path]:
+    """The files of these results, deviations included."""
+    return [file for target in targets for file in (target, *(_std_files(target) if save_std else ()))]
 
 
 def _save_moments(job: Job, like: images.Picture | None, mean: np.ndarray, std: np.ndarray, force: bool) -> str:

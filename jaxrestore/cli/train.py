@@ -15,6 +15,7 @@ from jaxrestore.cli._reports import print_table
 from jaxrestore.cli._values import annotations, parse_values
 from jaxrestore.priors import UNetConfig, load_prior, save_prior
 from jaxrestore.priors.checkpoint import cast_params
+from jaxrestore.storage import before
 from jaxrestore.storage.weights import read_header
 from jaxrestore.training import TrainingConfig
 
@@ -29,7 +30,7 @@ Config = TypeVar("Config", TrainingConfig, UNetConfig)
     type=PATH,
     help="Folder for checkpoints and the log; an earlier run there goes on.",
 )
-@click.option("--start", help="Begin a new run from this prior: a bundled one's name, or a folder.")
+@click.option("--start", help="Begin a new run from this prior, with its network: a bundled one's name, or a folder.")
 @click.option("--out", required=True, type=PATH, help="Folder for the finished prior.")
 @click.option("--validation", type=PATH, help="Folder of other photographs to measure the prior on.")
 @click.option(
@@ -77,10 +78,18 @@ def command(
     \b
     jaxrestore train --data photos/ --run runs/photo --out priors/photo --minutes 10
     """  # noqa: D301
+    if run.resolve().is_relative_to(out.resolve()):
+        raise click.UsageError(f"--run {run} lies in --out {out}, which holds the finished prior alone; choose another")
+    before.check_writable([run / "a file"])
     _targets.check_folder(out, force or _is_of(out, run))
+    first = None if start is None else load_prior(start)
     config = training.TrainingConfig()
+    if first is not None:
+        config = dataclasses.replace(config, network=first.config, parametrization=first.parametrization)
     network = _changed(config.network, network_overrides)
     config = _changed(dataclasses.replace(config, network=network), overrides)
+    if validation is not None:
+        training.check_validation(validation)
 
     info: dict[str, Any] = {"training": dataclasses.asdict(config)}
 
@@ -93,7 +102,6 @@ def command(
         )
 
     seconds = float("inf") if minutes is None else 60 * minutes
-    first = None if start is None else load_prior(start)
     prior = training.train(data, run, config, start=first, max_seconds=seconds, report=report)
     prior = dataclasses.replace(prior, params=cast_params(prior.params, store))
     if validation is not None:

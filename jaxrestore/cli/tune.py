@@ -1,12 +1,15 @@
 """`jaxrestore tune`."""
 
+import functools
+import math
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 import click
 import numpy as np
 
-from jaxrestore import evaluation, images, mean_of, tuning
+from jaxrestore import evaluation, images, tuning
 from jaxrestore.cli import _files, _prior, _targets
 from jaxrestore.cli._method_choice import MethodChoice, method_options
 from jaxrestore.cli._options import PATH, force_option
@@ -14,7 +17,8 @@ from jaxrestore.cli._reports import json_scores, print_table
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.cli._values import annotations, parse_value
-from jaxrestore.methods import REFERENCE_SIDE
+from jaxrestore.methods import REFERENCE_SIDE, SHARED_SETTINGS
+from jaxrestore.samplers import Sampler
 
 
 @click.command("tune")
@@ -56,11 +60,14 @@ def command(
     jaxrestore tune --data photos --task super_resolution --method dps --grid scale=10..80:4 -o best.json
     jaxrestore restore small.png -o large.png --task super_resolution --method dps --settings best.json
     """  # noqa: D301
+    _targets.check_suffixes([out], (".json",))
     _targets.check([out], force)
     if method_choice.samples != 1:
         raise click.UsageError("--samples does not go with tune: every setting is judged by one sample a picture")
     method = method_choice.method
-    grid = {name: _values(name, text, method.factory) for name, _, text in (g.partition("=") for g in grids)}
+    grid = _grid(grids, method.factory)
+    if fixed_too := {pair.partition("=")[0] for pair in method_choice.overrides} & set(grid):
+        raise click.UsageError(f"--set and --grid both say what {min(fixed_too)} is; give one of them")
     options = task_choice.read_options()
     multiple = task_choice.definition.multiple(options)
     paths = images.find(data)[:pictures]
@@ -69,17 +76,21 @@ def command(
     truths = np.stack([_prior.known_clean(a, channels, path) for a, path in zip(clean, paths, strict=True)])
     task = task_choice.build(truths.shape[1:], options)
     fixed = method_choice.settings_for(task, searched=grid)
-    num_runs = fixed.pop("mean_of", 1)  # no argument of the factory, whose settings are searched
+    shared = {name: fixed.pop(name) for name in SHARED_SETTINGS if name in fixed}
+
+    @functools.wraps(method.factory)  # its arguments are searched; what all methods share stays
+    def build(**settings: Any) -> Sampler:
+        return method.build(**settings, **shared)
+
     method_choice.warn_of_idle_grid(grid, fixed, task)
     trials = tuning.tune(
-        method.factory,
+        build,
         prior,
         task.degradation,
         truths,
         grid,
         key=key_for("evaluation", task_choice.seed),
         fixed={name: value for name, value in fixed.items() if name not in grid},
-        wrap=lambda sampler: mean_of(sampler, num_runs),
         metric=metric,
         batch_size=method_choice.batch_size,
         report=None if method_choice.quiet else lambda done, total: click.echo(f"{done} of {total}", err=True),
@@ -89,7 +100,6 @@ def command(
     best = trials[0]
     if not np.isfinite(getattr(best.scores, metric)):
         raise FloatingPointError(f"every combination diverged: {method_choice.advice}")
-    shared = {"mean_of": num_runs} if num_runs > 1 else {}
     choices = {**task_choice.for_report(options), **method_choice.for_report()}
     tuning.save_settings(
         out,
@@ -109,13 +119,30 @@ def command(
     click.echo(str(out))
 
 
+def _grid(pairs: Iterable[str], factory: Any) -> dict[str, list[Any]]:
+    """Values by setting of NAME=V1,V2,... and NAME=LOW..HIGH:COUNT, each setting once."""
+    grid: dict[str, list[Any]] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        values = _values(name, text, factory)
+        if not values:
+            raise click.UsageError(f"--grid {pair} has no values, e.g. learning_rate=0.1,1,3")
+        if name in grid:
+            raise click.UsageError(f"--grid {name} is given twice; give all its values at once")
+        grid[name] = values
+    return grid
+
+
 def _values(name: str, text: str, factory: Any) -> list[Any]:
     """[0.1, 0.9] of "0.1,0.9", or equal ratios of "0.1..1:4"."""
     span, colon, count = text.partition(":")
     low, dots, high = span.partition("..")
     if dots:
         try:
-            return [float(v) for v in np.geomspace(float(low), float(high), int(count) if colon else 5)]
+            ends, number = (float(low), float(high)), int(count) if colon else 5
+            if not all(0 < end < math.inf for end in ends):
+                raise ValueError("the ends of equal ratios are finite numbers above 0")
+            return [float(v) for v in np.geomspace(*ends, number)]
         except ValueError as error:
             raise click.UsageError(f"{text!r} is no range, e.g. 0.1..3:6 ({error})") from error
     annotation = annotations(factory).get(name, str)  # unknown names are refused by the library

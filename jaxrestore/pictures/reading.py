@@ -51,6 +51,8 @@ def read(path: str | os.PathLike[str]) -> Picture:
         raise
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise ImageError(f"{path} is a folder, expected one picture") from None
     except UnidentifiedImageError:
         raise ImageError(f"{path} cannot be read as a picture (no kind of file that Pillow knows)") from None
     except (

@@ -32,6 +32,8 @@ def read(path: str | os.PathLike[str], *, kinds: str = "fiu", ndim: int | None =
         raise ArrayError(f"{path} does not exist") from None
     except Exception as error:  # a damaged header raises almost anything, of the tokenizer too
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "pickle" in reason:  # NumPy's advice, to load it all the same, would run what is in it
+            reason = "it is no .npy file, or holds Python objects"
         raise ArrayError(f"{path} cannot be read as an array ({reason}); {mend}") from error
     if not isinstance(mapped, np.ndarray):
         mapped.close()

@@ -26,6 +26,7 @@ from jaxrestore.storage import before, leftovers, temporary
 
 VERSION = 1
 _SETTLING = 0.3  # seconds for reads of local files that are under way
+_KINDS = ("prior", "blur", "lpips", "inception")
 _DESCRIPTION_CHECKSUM = "description_sha256"
 
 
@@ -148,9 +149,14 @@ def _writer() -> Any:
 
 
 def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Raise `FileExistsError` if `path` exists and may not be replaced."""
-    if pathlib.Path(path).exists() and not overwrite:
+    """Raise `FileExistsError` if `path` exists and may not be replaced; a folder of other things never may."""
+    path = pathlib.Path(path)
+    if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; remove it or choose another name")
+    if path.is_dir() and any(path.iterdir()) and not any((path / f"{kind}.json").is_file() for kind in _KINDS):
+        raise FileExistsError(
+            f"{path} is a folder of other things than weights, which would be lost; choose another name"
+        )
 
 
 def read_header(
