@@ -19,9 +19,14 @@ class InputTypeError(TypeError):
     """A caller's mistake: the command line tells it in one line, where any other `TypeError` is a fault of its own."""
 
 
-def _concrete(value: Any) -> np.ndarray | None:
-    """`value` as a NumPy array, or None while it is being traced."""
-    return None if isinstance(value, Tracer) else np.asarray(value)
+def _concrete(name: str, value: Any) -> np.ndarray | None:
+    """`value`, of real numbers, as a NumPy array; None while it is being traced."""
+    if isinstance(value, Tracer):
+        return None
+    array = np.asarray(value)
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+        raise InputTypeError(f"{name} is {value!r}, expected a number")
+    return array
 
 
 def at_least(name: str, value: int, minimum: int) -> None:
@@ -40,7 +45,7 @@ def countable(name: str, value: int) -> None:
 
 def positive(name: str, value: jax.typing.ArrayLike) -> None:
     """Raise if a concrete `value` is not finite and above zero."""
-    concrete = _concrete(value)
+    concrete = _concrete(name, value)
     if concrete is not None and not (np.isfinite(concrete).all() and (concrete > 0).all()):
         raise ValueError(f"{name} is {value}, expected a finite number above 0")
 
@@ -52,7 +57,7 @@ def not_negative(name: str, value: jax.typing.ArrayLike) -> None:
 
 def within(name: str, value: jax.typing.ArrayLike, low: float, high: float) -> None:
     """Raise if a concrete `value` is not finite or outside [low, high]."""
-    concrete = _concrete(value)
+    concrete = _concrete(name, value)
     if concrete is not None and not (
         np.isfinite(concrete).all() and (concrete >= low).all() and (concrete <= high).all()
     ):
@@ -75,7 +80,7 @@ def known(owner: str, kind: str, names: Iterable[str], allowed: Sequence[str]) -
 
 def image_shape(name: str, value: Sequence[int]) -> tuple[int, int, int]:
     """`value` as a tuple (H, W, C) of positive Python integers; raises when it is none."""
-    shape = tuple(value)
+    shape = tuple(value) if isinstance(value, Iterable) else ()
     if len(shape) != 3 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
         raise ValueError(f"{name} is {value!r}, expected (height, width, channels), e.g. (256, 256, 3)")
     return (int(shape[0]), int(shape[1]), int(shape[2]))

@@ -99,12 +99,12 @@ def curves(
     Raises:
       ValueError: If the sampler does not report the angles.
     """
-    result = jax.jit(sampler.sample)(key, prior, degradation, y)
-    missing = [name for name in CURVES if not hasattr(result.info, name)]
+    run = jax.jit(sampler.sample)
+    info = run.eval_shape(key, prior, degradation, y).info  # traced once, for the run too
+    missing = [name for name in CURVES if not hasattr(info, name)]
     if missing:
-        raise ValueError(
-            f"{type(result.info).__name__} has no {missing[0]}: this sampler takes no likelihood gradients"
-        )
+        raise ValueError(f"{type(info).__name__} has no {missing[0]}: this sampler takes no likelihood gradients")
+    result = run(key, prior, degradation, y)
     radians = [np.asarray(getattr(result.info, name)) for name in CURVES]
     angles = [np.where(a < 0, np.nan, np.degrees(a)) for a in radians]  # -1: there is no angle
     return np.asarray(result.image), Curves(angles[0], angles[1], angles[2], np.asarray(result.info.residual))

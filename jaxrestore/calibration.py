@@ -69,7 +69,7 @@ def calibrate(
     """
     num_samples = options.setdefault("num_samples", 8)
     key_noise, key_sampler = jax.random.split(key)
-    ys = evaluation.measure(degradation, truths, key_noise)
+    ys = evaluation.measure_for(options, degradation, truths, key_noise)
     statistics = posterior_statistics(sampler, prior, degradation, ys, key=key_sampler, **options)
     return credible.from_deviations(coverage.deviations(statistics.mean, statistics.std, truths), num_samples)
 
@@ -103,7 +103,7 @@ def held_out(
     """
     options["num_samples"] = calibration.num_samples
     key_noise, key_sampler = jax.random.split(key)
-    ys = evaluation.measure(degradation, truths, key_noise)
+    ys = evaluation.measure_for(options, degradation, truths, key_noise)
     statistics = posterior_statistics(
         sampler, prior, degradation, ys, key=key_sampler, calibration=calibration, **options
     )

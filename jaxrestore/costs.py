@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxrestore import schedules
+from jaxrestore.samplers.pdpps import schedule_between
 from jaxrestore.samplers.pspgd import split_budget
 
 Settings = Mapping[str, Any]
@@ -45,6 +46,12 @@ def pspgd(settings: Settings) -> Evaluations:
     """That of the gradient steps that `split_budget` makes of the evaluations."""
     num_steps, warmup_steps = split_budget(settings["evaluations"], settings["detail"])
     return spgd({"num_steps": num_steps, "warmup_steps": warmup_steps})
+
+
+def pdpps(settings: Settings) -> Evaluations:
+    """A pass and a gradient for each step that there is between the levels."""
+    count = schedule_between(settings["num_steps"], settings["sigma_max"], settings["sigma_min"]).num_steps
+    return Evaluations(count, count)
 
 
 def dps(settings: Settings) -> Evaluations:

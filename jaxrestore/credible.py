@@ -123,7 +123,9 @@ def from_json(content: dict[str, Any]) -> Calibration:
     try:
         multiples = tuple(float(m) for m in content["multiples"])
         calibration = Calibration(int(content["num_samples"]), int(content["num_pictures"]), multiples)
-    except (KeyError, TypeError, ValueError) as error:
+        _checks.at_least("num_samples", calibration.num_samples, 2)
+        _checks.at_least("num_pictures", calibration.num_pictures, 1)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"the calibration cannot be read ({error!r}); write it again") from error
     if len(multiples) != len(LEVELS) or np.diff(multiples).min() < 0 or not 0 < calibration.scale < math.inf:
         raise ValueError(f"the calibration has {len(multiples)} multiples, expected {len(LEVELS)} ascending ones")

@@ -24,9 +24,8 @@ class Estimate(NamedTuple):
     samples: int  # in all
     steps: int  # of batches, all to come together
     flop: float  # of one sample; additions and multiplications of convolutions, matrix products and Fourier transforms
-    memory: (
-        int | None
-    )  # bytes that a batch takes on each device beside the prior; None where the compiler does not tell
+    # Bytes that a batch takes on each device beside the prior; None where the compiler does not tell.
+    memory: int | None
     free: int | None  # bytes that the device had free before
     compile_seconds: float  # once; nothing where the compilation cache has the program
     step_seconds: float  # one step of a batch

@@ -18,7 +18,7 @@ from jaxrestore.metrics.perceptual import weights_for
 from jaxrestore.priors._base import Prior
 from jaxrestore.restore import Divergence, StreamOptions, best_samples, each_sample
 from jaxrestore.samplers import Sampler
-from jaxrestore.streaming import restore_batches
+from jaxrestore.streaming import degradation_axes, restore_batches
 
 
 class Perceptual(NamedTuple):
@@ -110,12 +110,31 @@ def check_scorable(shape: Sequence[int]) -> None:
 
 
 def measure(
-    degradation: Degradation, truths: np.ndarray, key: jax.Array, indices: Sequence[int] | None = None
+    degradation: Degradation,
+    truths: np.ndarray,
+    key: jax.Array,
+    indices: Sequence[int] | None = None,
+    *,
+    batched: bool = False,
 ) -> np.ndarray:
-    """Measurements of a stack of pictures (N, H, W, C), each with its own noise: that of its place, or of its index."""
+    """Measurements of a stack of pictures (N, H, W, C), each with its own noise: that of its place, or of its index.
+
+    `batched` says that each picture has a degradation of its own, as `batched_degradation` of `restore_batches` does.
+    """
     numbers = jnp.arange(len(truths)) if indices is None else jnp.asarray(indices)
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
-    return np.asarray(jax.jit(jax.vmap(degradation.measure))(keys, jnp.asarray(truths)))
+
+    def one(degradation: Degradation, key: jax.Array, x: jax.Array) -> jax.Array:
+        return degradation.measure(key, x)
+
+    each = jax.vmap(one, in_axes=(degradation_axes(degradation, batched), 0, 0))
+    return np.asarray(jax.jit(lambda keys, x: each(degradation, keys, x))(keys, jnp.asarray(truths)))
+
+
+def measure_for(options: StreamOptions, degradation: Degradation, truths: np.ndarray, key: jax.Array) -> np.ndarray:
+    """What `measure` makes for a run of `restore_batches` with such options."""
+    batched = options.get("batched_degradation", False)
+    return measure(degradation, truths, key, options.get("indices"), batched=batched)
 
 
 def evaluate(
@@ -148,7 +167,7 @@ def evaluate(
     """
     check_scorable(truths.shape[1:])
     key_noise, key_sampler = jax.random.split(key)
-    ys = measure(degradation, truths, key_noise, options.get("indices"))
+    ys = measure_for(options, degradation, truths, key_noise)
     restored = np.full(truths.shape, np.nan, np.float32)
     divergences: list[Divergence] = []
     started = time.perf_counter()

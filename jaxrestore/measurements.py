@@ -42,8 +42,7 @@ def read(ys: Stack, rows: Sequence[int] | np.ndarray, shape: tuple[int, ...]) ->
       ValueError: If one of a stack that is no array has another shape, or is not finite.
       TypeError: If it is no floating array.
     """
-    dtype = run_dtype(ys) if is_array(ys) else np.float32
-    y = np.empty((len(rows), *shape), dtype)
+    y = np.empty((len(rows), *shape), dtype(ys))
     for place, row in enumerate(rows):
         if place and row == rows[place - 1]:
             y[place] = y[place - 1]
@@ -55,6 +54,11 @@ def read(ys: Stack, rows: Sequence[int] | np.ndarray, shape: tuple[int, ...]) ->
                 raise ValueError(f"measurement {row} of ys has values that are not finite")
         y[place] = one
     return y
+
+
+def dtype(ys: Stack) -> Any:
+    """Of a run on them: that of an array, at least float32; a stack that is none holds float32."""
+    return run_dtype(ys) if is_array(ys) else np.float32
 
 
 def is_array(ys: Any) -> bool:

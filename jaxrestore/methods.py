@@ -147,7 +147,8 @@ class Method:
           given: Names of settings that the caller chooses.
 
         Raises:
-          ValueError: If nothing tells how far the method should step, and the caller does not.
+          ValueError: If nothing tells how far the method should step, and the caller does not; or the norm, from which
+            it would follow, is 0.
         """
         if self.derived is not None:
             return self.derived(norm)
@@ -206,13 +207,20 @@ def _reverse(settings: Settings, sigma_max: float, sigma_min: float, start: Firs
 
 def _half_the_stable_step(norm: Callable[[], float]) -> dict[str, Any]:
     """Gradient descent on ||A x - y||^2 is stable below 1 / ||A||^2; a denoiser does not stretch the gradient."""
-    return {"learning_rate": 0.5 / norm() ** 2}
+    return {"learning_rate": 0.5 / _positive(norm()) ** 2}
 
 
 def _langevin_step(norm: Callable[[], float]) -> dict[str, Any]:
     """Half of 2 tau^2 / ||A||^2, below which the Langevin steps are stable."""
     tau = inspect.signature(daps).parameters["tau"].default
-    return {"learning_rate": (tau / norm()) ** 2}
+    return {"learning_rate": (tau / _positive(norm())) ** 2}
+
+
+def _positive(norm: float) -> float:
+    """The norm of an operator that measures something."""
+    if not norm > 0:
+        raise ValueError(f"the operator's norm is {norm:g}: it measures nothing, so no step size follows from it")
+    return norm
 
 
 def _is_linear(settings: Settings, operator: Operator) -> bool:
@@ -261,7 +269,7 @@ METHODS: Mapping[str, Method] = {
     "pdpps": Method(
         pdpps,
         "scale",
-        costs.one_gradient_each,
+        costs.pdpps,
         remedy="lower scale",
         part=_annealed,
         idle_where={"solver_steps": _is_linear, "aligned": _measures_no_image},

@@ -3,6 +3,8 @@
 Methods that ask how noisy a measurement is want one standard deviation. `GaussianNoise` and `JPEGNoise` have one. The
 others, whose strength differs from pixel to pixel, are refused unless the sampler is given `noise_std`; their
 `equivalent_std(y)` is what to give.
+
+Strengths are checked when noise is drawn, and raise `ValueError` if they are concrete and out of range.
 """
 
 from typing import Protocol, runtime_checkable
@@ -10,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
+from jaxrestore import _checks
 from jaxrestore._numerics import like
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators.jpeg import JPEG
@@ -37,6 +40,7 @@ class GaussianNoise:
     std: jax.typing.ArrayLike  # on the [-1, 1] scale: twice what it is on [0, 1]; not negative
 
     def __call__(self, key: jax.Array, y: jax.Array) -> jax.Array:
+        _checks.not_negative("std", self.std)
         return y + like(y, self.std) * jax.random.normal(key, y.shape, y.dtype)
 
 
@@ -71,6 +75,7 @@ class PoissonNoise:
     rate: jax.typing.ArrayLike  # photons for each of 255 grey levels; positive, smaller is noisier
 
     def __call__(self, key: jax.Array, y: jax.Array) -> jax.Array:
+        _checks.positive("rate", self.rate)
         photons = 255.0 * like(y, self.rate)
         counts = jax.random.poisson(key, jnp.clip((y + 1.0) / 2.0, 0.0) * photons)
         return jnp.clip(2.0 * counts.astype(y.dtype) / photons - 1.0, -1.0, 1.0)
@@ -93,6 +98,8 @@ class PoissonGaussianNoise:
     std: jax.typing.ArrayLike  # of the read-out, on the [-1, 1] scale; not negative
 
     def __call__(self, key: jax.Array, y: jax.Array) -> jax.Array:
+        _checks.positive("rate", self.rate)
+        _checks.not_negative("std", self.std)
         key_photons, key_readout = jax.random.split(key)
         photons = 255.0 * like(y, self.rate)
         counts = jax.random.poisson(key_photons, jnp.clip((y + 1.0) / 2.0, 0.0) * photons)
@@ -121,6 +128,7 @@ class SaltAndPepperNoise:
     rate: jax.typing.ArrayLike  # share of the pixels, in [0, 1]
 
     def __call__(self, key: jax.Array, y: jax.Array) -> jax.Array:
+        _checks.within("rate", self.rate, 0.0, 1.0)
         draw = jax.random.uniform(key, (*y.shape[:-1], 1), y.dtype)
         rate = like(y, self.rate)
         return jnp.where(draw < rate / 2, -1.0, jnp.where(draw < rate, 1.0, y)).astype(y.dtype)
@@ -137,6 +145,7 @@ class SpeckleNoise:
     std: jax.typing.ArrayLike  # relative to the intensity; not negative
 
     def __call__(self, key: jax.Array, y: jax.Array) -> jax.Array:
+        _checks.not_negative("std", self.std)
         return y + (y + 1.0) * like(y, self.std) * jax.random.normal(key, y.shape, y.dtype)
 
     def equivalent_std(self, y: jax.Array) -> jax.Array:

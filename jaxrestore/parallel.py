@@ -77,9 +77,15 @@ def share(items: Sequence[Item], process: int | None = None, count: int | None =
       items: The same in all processes.
       process: Number of the process; None takes `jax.process_index()`.
       count: Number of processes; None takes `jax.process_count()`.
+
+    Raises:
+      ValueError: If there is no process of that number.
     """
     process = jax.process_index() if process is None else process
-    return list(items[process :: jax.process_count() if count is None else count])
+    count = jax.process_count() if count is None else count
+    if not 0 <= process < count:
+        raise ValueError(f"process is {process}, expected one of {count}, counted from 0")
+    return list(items[process::count])
 
 
 def place(where: str) -> tuple[int, int]:

@@ -7,12 +7,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxrestore import _checks
+from jaxrestore import _checks, measurements
 from jaxrestore.credible import Calibration
 from jaxrestore.degradation import Degradation
 from jaxrestore.measurements import Stack
 from jaxrestore.priors._base import Prior
-from jaxrestore.samplers._base import Sampler, run_dtype
+from jaxrestore.samplers._base import Sampler
 from jaxrestore.streaming import Batch, first_degradation, restore_batches
 
 KEEP = ("all", "best")
@@ -118,6 +118,7 @@ def moments(samples: Iterable[Sample], *, quantiles: Sequence[float] = ()) -> It
     For mean and deviation no sample is kept (Welford 1962), for quantiles the first `QUANTILE_SAMPLES`. Images with
     fewer than two finite samples are left out.
     """
+    quantiles = tuple(quantiles)
     count, mean, squares, kept = 0, np.float64(0.0), np.float64(0.0), []
     for sample in samples:
         if sample.diverged < 0:
@@ -179,11 +180,11 @@ def restore(
     shape = first_degradation(degradation, batched=options.get("batched_degradation", False)).image_shape
     num_samples = options.get("num_samples", 1)
     if keep == "best" or num_samples == 1:
-        images = np.full((len(ys), *shape), np.nan, run_dtype(ys))
+        images = np.full((len(ys), *shape), np.nan, measurements.dtype(ys))
         for best in best_samples(samples):
             images[best.image] = best.x
     else:
-        images = np.full((len(ys), num_samples, *shape), np.nan, run_dtype(ys))
+        images = np.full((len(ys), num_samples, *shape), np.nan, measurements.dtype(ys))
         for sample in samples:
             images[sample.image, sample.sample] = sample.x
     if divergences:

@@ -71,11 +71,18 @@ def warn(degradations: Sequence[Degradation], ys: Any) -> None:
 
 
 def _reach(degradation: Degradation) -> _Reach:
-    key = jax.random.key(0)
-    measure = jax.jit(lambda x: degradation.measure(key, x))
-    clean = jax.jit(degradation.operator)
     grey = jnp.zeros(degradation.image_shape)
-    signs = jax.random.rademacher(key, grey.shape, grey.dtype)
-    black, white = (np.asarray(clean(grey + level)) for level in (-1.0, 1.0))
-    largest = max(float(jnp.abs(measure(x)).max()) for x in (grey - 1.0, grey + 1.0, signs))
+    signs = jax.random.rademacher(jax.random.key(0), grey.shape, grey.dtype)
+    black, white = (np.asarray(_clean(degradation, grey + level)) for level in (-1.0, 1.0))
+    largest = max(float(jnp.abs(_noisy(degradation, x)).max()) for x in (grey - 1.0, grey + 1.0, signs))
     return _Reach(float(black.mean()), float(white.mean()), largest)
+
+
+@jax.jit
+def _clean(degradation: Degradation, x: jax.Array) -> jax.Array:
+    return degradation.operator(x)
+
+
+@jax.jit
+def _noisy(degradation: Degradation, x: jax.Array) -> jax.Array:
+    return degradation.measure(jax.random.key(0), x)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrestore import _checks
+from jaxrestore._numerics import like
 from jaxrestore.timesteps import kept_timesteps
 from jaxrestore.timesteps import time_travel as time_travel
 
@@ -271,16 +272,17 @@ def at_levels(sigmas: np.ndarray, *, base_steps: int = 1000, kind: str = "linear
       The tables of those steps, at most as many as there are levels.
 
     Raises:
-      ValueError: If a level is not positive, or `kind` is unknown.
+      ValueError: If a level is not finite and positive, or `kind` is unknown.
 
     Example:
       >>> jr.schedules.at_levels(jr.schedules.edm(4, sigma_max=10.0, sigma_min=0.1)[:-1]).timesteps
       array([ 26, 186, 470, 674])
     """
     _checks.one_of("kind", kind, tuple(_BETAS))
-    if not np.all(np.asarray(sigmas) > 0):
-        raise ValueError(f"sigmas has a level of {np.min(sigmas)}, expected positive ones")
-    distance = np.abs(np.log(_sigmas(base_steps, kind))[:, None] - np.log(sigmas))
+    levels = np.asarray(sigmas, np.float64)
+    if (unfit := levels[~(np.isfinite(levels) & (levels > 0))]).size:
+        raise ValueError(f"sigmas has a level of {unfit[0]}, expected finite and positive ones")
+    distance = np.abs(np.log(_sigmas(base_steps, kind))[:, None] - np.log(levels))
     return _kept(np.unique(distance.argmin(0)), base_steps, kind)
 
 
@@ -310,4 +312,4 @@ def learned_range_log_variance(
       Nichol & Dhariwal 2021, equation 15.
     """
     fraction = (value + 1.0) / 2.0
-    return fraction * log_beta + (1.0 - fraction) * posterior_log_variance
+    return fraction * like(value, log_beta) + (1.0 - fraction) * like(value, posterior_log_variance)

@@ -42,15 +42,24 @@ def grey(operator: operators.Operator, y: np.ndarray) -> np.ndarray:
 
 def interpolated(operator: operators.Inpainting, y: np.ndarray) -> np.ndarray:
     """Linear interpolation between known pixels, the nearest known one outside their hull."""
+    mask = np.asarray(operator.mask)
+    known = np.broadcast_to((mask if mask.ndim == 3 else mask[..., None]) != 0, y.shape)
+    if (known == known[..., :1]).all():
+        return _interpolated(y, known[..., 0])
+    return np.concatenate([_interpolated(y[..., c : c + 1], known[..., c]) for c in range(y.shape[2])], -1)
+
+
+def _interpolated(y: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The same, with one mask (H, W) for all channels."""
     from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 
-    known = np.broadcast_to(np.asarray(operator.mask), y.shape)[..., 0] > 0
-    points = np.argwhere(known)
-    missing = np.argwhere(~known)
+    points, missing = np.argwhere(known), np.argwhere(~known)
     filled = np.array(y, np.float32)
-    if len(points) < 3 or len(missing) == 0:
+    if not len(points) or not len(missing):
         return filled
-    values = LinearNDInterpolator(points, y[known])(missing)
+    values = np.full((len(missing), y.shape[2]), np.nan)
+    if np.linalg.matrix_rank(points - points[0]) == 2:  # points along one line have no hull
+        values = LinearNDInterpolator(points, y[known])(missing)
     outside = np.isnan(values).any(-1)
     values[outside] = NearestNDInterpolator(points, y[known])(missing[outside])
     filled[tuple(missing.T)] = values

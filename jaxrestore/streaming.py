@@ -267,14 +267,13 @@ def advance(run: Run, *arguments: Any, steps: int) -> tuple[Any, jax.Array]:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _relevant(batched: bool, degradation, y):
-    return jax.vmap(lambda degradation, y: degradation.relevant(y), in_axes=(_axes(degradation, batched), 0))(
-        degradation, y
-    )
+    axes = degradation_axes(degradation, batched)
+    return jax.vmap(lambda degradation, y: degradation.relevant(y), in_axes=(axes, 0))(degradation, y)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _start(sampler: Sampler, batched: bool, keys, prior, degradation, y):
-    first, axis = first_degradation(degradation, batched=batched), _axes(degradation, batched)
+    first, axis = first_degradation(degradation, batched=batched), degradation_axes(degradation, batched)
     axes = batch_axes(jax.eval_shape(sampler.init, keys[0], prior, first, y[0]))
     return jax.vmap(sampler.init, in_axes=(0, None, axis, 0), out_axes=axes)(keys, prior, degradation, y)
 
@@ -282,7 +281,7 @@ def _start(sampler: Sampler, batched: bool, keys, prior, degradation, y):
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def _advance(sampler: Sampler, batched: bool, state, diverged, prior, degradation, y, steps):
     """`steps` (traced: one program for all pieces) steps; `diverged` keeps the first with a value not finite."""
-    axes, axis = batch_axes(state), _axes(degradation, batched)
+    axes, axis = batch_axes(state), degradation_axes(degradation, batched)
     step = jax.vmap(lambda *args: sampler.step(*args)[0], in_axes=(axes, None, axis, 0), out_axes=axes)
 
     def body(_, carry):
@@ -306,7 +305,7 @@ def _judge(batched: bool, x, degradation, y):
         residual, usual = misfit(x, y), jnp.maximum(misfit(grey, y), misfit(white, degradation.operator(grey)))
         return residual, (jnp.abs(x).max() > _LARGEST) | (residual > _WORST * usual)
 
-    return jax.vmap(judge, in_axes=(0, _axes(degradation, batched), 0))(x, degradation, y)
+    return jax.vmap(judge, in_axes=(0, degradation_axes(degradation, batched), 0))(x, degradation, y)
 
 
 def first_degradation(degradation: Degradation, *, batched: bool) -> Degradation:
@@ -319,8 +318,8 @@ def _take(degradation: Degradation, index: Any) -> Degradation:
     return jax.tree.map(lambda a: a[index] if jnp.ndim(a) else a, degradation)
 
 
-def _axes(degradation: Degradation, batched: bool) -> Any:
-    """Vmap axes of a degradation."""
+def degradation_axes(degradation: Degradation, batched: bool) -> Any:
+    """Vmap axes of a degradation: scalars are everybody's."""
     return jax.tree.map(lambda a: 0 if jnp.ndim(a) else None, degradation) if batched else None
 
 

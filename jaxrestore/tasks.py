@@ -304,8 +304,8 @@ def task(
       The task: `.degradation`, `.settings` and `.sampler(method)`.
 
     Raises:
-      ValueError: If the name is unknown, a value is out of range, or an option changes nothing: how to make a mask or
-        kernel that is given.
+      ValueError: If the name is unknown, a value is out of range, a mask is for images of another shape, or an option
+        changes nothing: how to make a mask or kernel that is given.
       TypeError: If the task has no such option.
 
     Example:
@@ -325,4 +325,8 @@ def task(
     std = definition.noise_std if noise_std is None else noise_std
     _checks.not_negative("noise_std", std)
     operator = definition.build(shape, jax.random.key(0) if key is None else key, **options)
+    if operator.image_shape != shape:  # a mask of the user's tells the shape itself
+        raise ValueError(
+            f"{definition.drawn} is for images of shape {operator.image_shape}, expected image_shape = {shape}"
+        )
     return Task(definition, Degradation(operator, definition.noise(operator, std)))

@@ -252,6 +252,7 @@ def train(
     import orbax.checkpoint as ocp
 
     started = time.monotonic()
+    _checks.at_least("report_every", report_every, 1)
     if start is not None:
         _check_start(start, config)
     run = pathlib.Path(run).absolute()

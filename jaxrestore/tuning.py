@@ -107,7 +107,8 @@ def tune(
         factory(**{**(fixed or {}), **combination})
     key_noise, key_sampler = jax.random.split(key)
     ys = evaluation.measure(degradation, truths, key_noise)
-    traced = [name for name in grid if name in traceable(factory)]
+    # None is no number: settings that may be None fix the program where the grid has it.
+    traced = [name for name in grid if name in traceable(factory) and all(v is not None for v in grid[name])]
     static = {name: values for name, values in grid.items() if name not in traced}
     values = np.array(list(itertools.product(*(grid[name] for name in traced))), np.float32)  # (K, traced)
     jobs = np.array([(k, i) for k in range(len(values)) for i in range(len(truths))])
@@ -174,7 +175,8 @@ def save_settings(
     path: str | os.PathLike[str], task: str, method: str, settings: Mapping[str, Any], **more: Any
 ) -> None:
     """Write settings as a file that `load_settings` and the command line read; `more` is kept beside them."""
-    content = {"kind": _KIND, "task": task, "method": method, "settings": dict(settings), **more}
+    plain = {name: v.item() if isinstance(v, np.generic) else v for name, v in settings.items()}
+    content = {"kind": _KIND, "task": task, "method": method, "settings": plain, **more}
     with replacing(pathlib.Path(path)) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 

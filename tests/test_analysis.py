@@ -45,8 +45,16 @@ def test_angles_are_those_of_the_states():
 
 
 def test_samplers_without_likelihood_gradients_and_other_methods_are_refused():
+    daps, ran = jr.daps(num_steps=3, langevin_steps=1), []
+
+    def init(*args):
+        jax.debug.callback(lambda: ran.append(True))
+        return daps.init(*args)
+
     with pytest.raises(ValueError, match="DAPSInfo has no angle_likelihood_denoising"):
-        analysis.curves(jr.daps(num_steps=3, langevin_steps=1), jax.random.key(0), PRIOR, DEGRADATION, Y)
+        analysis.curves(daps._replace(init=init), jax.random.key(0), PRIOR, DEGRADATION, Y)
+    jax.effects_barrier()
+    assert not ran, "it is told before anything runs"
     with pytest.raises(ValueError, match="method is 'ddrm', expected spgd or dps"):
         analysis.variants("ddrm", 8, 3, 1.0)
 

@@ -89,3 +89,19 @@ def test_momentum_is_carried_from_step_to_step():
     bare, _ = plain.step(first.mean, t, plain.init(DEGRADATION, Y), PRIOR, DEGRADATION, Y)
     smoothed, _ = transform.update(bare.gradient, memory)
     np.testing.assert_allclose(second.mean, bare.mean + 0.2 * (bare.gradient - smoothed), atol=1e-6)
+
+
+def test_as_many_weights_as_steps_are_expected():
+    for weights in (np.ones(99), np.ones((100, 1)), 1.0):
+        with pytest.raises(ValueError, match=r"weights has shape .*, expected \(100,\), one for each step"):
+            samplers.guided(samplers.residual_norm, SCHEDULE, weights=weights)
+
+
+def test_recording_too_seldom_is_refused_before_anything_runs():
+    def init(*_):
+        raise AssertionError
+
+    sampler = jr.ddnm(num_steps=4)._replace(init=init)
+    for every in (0, 5):
+        with pytest.raises(ValueError, match=f"record_every is {every}"):
+            sampler.sample(KEY, PRIOR, DEGRADATION, Y, record_every=every)

@@ -10,7 +10,7 @@ import pytest
 from conftest import isotropic
 
 import jaxrestore as jr
-from jaxrestore import calibration, coverage, credible, tuning
+from jaxrestore import calibration, coverage, credible, evaluation, tuning
 
 SHAPE, NOISE, VARIANCE = (4, 4, 1), 0.5, 0.25
 KEY = jax.random.key(0)
@@ -122,6 +122,16 @@ def test_statistics_are_scaled_for_the_same_number_of_samples_only(calibrations)
         jr.posterior_statistics(HALVED, PRIOR, DEGRADATION, ys, key=KEY, quantiles=(5,))
 
 
+def test_pictures_are_measured_each_by_its_own_degradation():
+    masks = jnp.stack([jnp.zeros(SHAPE), jnp.ones(SHAPE)])
+    noises = jr.GaussianNoise(jnp.array([0.0, 1.0]))
+    own = jr.Degradation(jr.operators.Inpainting(masks, channels=1), noises)
+    ys = evaluation.measure_for({"batched_degradation": True}, own, TRUTHS[:2], KEY)
+    np.testing.assert_array_equal(ys[0], 0.0)
+    noise = jax.random.normal(jax.random.fold_in(KEY, 1), SHAPE)
+    np.testing.assert_allclose(ys[1], TRUTHS[1] + noise, atol=1e-6)
+
+
 def test_samples_that_do_not_vary_cannot_be_calibrated():
     with pytest.raises(ValueError, match=r"samples are all alike at 100.0% of the pixels"):
         jr.calibrate(exact(0.0), PRIOR, DEGRADATION, TRUTHS[:3], key=KEY, num_samples=2)
@@ -139,6 +149,12 @@ def test_calibrations_are_stored_in_settings_files(calibrations, tmp_path):
         tuning.load_calibration(file, "denoising", "dps", {"noise_std": 0.1})
     tuning.save_settings(file, "denoising", "dps", {"scale": 2.0})
     assert tuning.load_calibration(file, "denoising", "dps", conditions) is None
-    for wrong in ({}, {**stored, "multiples": [1.0]}, {**stored, "multiples": stored["multiples"][::-1]}):
+    for wrong in (
+        {},
+        {**stored, "multiples": [1.0]},
+        {**stored, "multiples": stored["multiples"][::-1]},
+        {**stored, "num_samples": float("inf")},
+        {**stored, "num_pictures": 0},
+    ):
         with pytest.raises(ValueError, match="the calibration"):
             credible.from_json(json.loads(json.dumps(wrong)))

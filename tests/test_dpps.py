@@ -165,6 +165,18 @@ class TestAlignedStart:
         start = aligned_start(jax.random.key(0), degradation, jnp.ones((12, 12, 3)), 0.5)
         np.testing.assert_array_equal(start, jax.random.normal(jax.random.key(0), (8, 8, 3)))
 
+    @pytest.mark.parametrize(
+        "operator",
+        [
+            jr.operators.CompressedSensing(jnp.ones((8, 8))),
+            jr.operators.CompressedSensing(jnp.ones((8, 8))) @ jr.operators.GaussianBlur((8, 8, 3), 3, 1.0),
+            jr.operators.PhaseRetrieval((8, 8, 3), oversample=0.0),
+        ],
+    )
+    def test_coefficients_are_no_image_though_they_have_its_shape(self, operator):
+        start = aligned_start(jax.random.key(0), jr.Degradation(operator, jr.NoNoise()), jnp.ones((8, 8, 3)), 0.5)
+        np.testing.assert_array_equal(start, jax.random.normal(jax.random.key(0), (8, 8, 3)))
+
     def test_its_noise_has_the_schedule_s_variance(self):
         degradation = jr.Degradation(jr.operators.Denoising((64, 64, 3)), jr.NoNoise())
         start = aligned_start(jax.random.key(0), degradation, jnp.full((64, 64, 3), 0.5), 0.36)

@@ -13,7 +13,18 @@ from conftest import by_default, smallest_network
 from test_conformance import KEY, OPERATORS, PRIOR, SAMPLERS, SHAPE, degraded
 
 import jaxrestore as jr
+from jaxrestore._pytree import pytree
 
+
+@pytree
+class Identity:
+    """A prior of pictures of any size."""
+
+    def denoise(self, x, sigma):
+        return x
+
+
+IDENTITY = Identity()
 HERE = pathlib.Path(__file__).parent
 DTYPES = [jnp.float32, jnp.float64]
 
@@ -46,9 +57,37 @@ def test_under_x64_a_run_has_the_dtype_of_its_measurement(name, double):
 
 def test_under_x64_settings_of_numpy_do_not_widen_a_run(double):
     degradation, _ = degraded("spgd")
-    for sampler in (jr.spgd(num_steps=3, learning_rate=np.float64(0.1)), jr.diffpir(num_steps=3, zeta=np.float64(1))):
+    for sampler in (
+        jr.spgd(num_steps=3, learning_rate=np.float64(0.1)),
+        jr.pspgd(evaluations=4, momentum=np.float64(0.5)),
+        jr.diffpir(num_steps=3, zeta=np.float64(1)),
+        jr.daps(num_steps=3, ode_steps=2, sigma_min=np.float64(0.001)),
+    ):
         result = jax.eval_shape(sampler.sample, KEY, PRIOR, degradation, jax.ShapeDtypeStruct(SHAPE, jnp.float32))
         assert result.image.dtype == jnp.float32
+
+
+def test_under_x64_numbers_of_numpy_do_not_widen_an_image(double):
+    number, x = np.float64(0.5), jax.ShapeDtypeStruct((8, 8, 3), jnp.float32)
+    blur = jr.operators.GaussianBlur((8, 8, 3), 3, 1.0)
+    rows = jr.operators.Linear(lambda x: x[::2], (8, 8, 3))  # without a decomposition
+    for function in (
+        jr.operators.HighDynamicRange((8, 8, 3), number),
+        lambda x: jr.operators.proximal_step(blur, x, x, number),
+        lambda x: jr.operators.proximal_step(rows, rows(x), x, number),
+        lambda x: jr.operators.likelihood_score(blur, x, number, number),
+        lambda x: jr.operators.likelihood_score(rows, rows(x), number, number),
+        lambda x: jr.schedules.learned_range_log_variance(x, number, number),
+        lambda x: jr.priors.TiledPrior(IDENTITY, tile=8, overlap=2).denoise(jnp.tile(x, (2, 1, 1)), jnp.float32(0.5)),
+        lambda x: jr.metrics.psnr(x, 0.5 * x),
+        lambda x: jr.operators.motion_kernel(KEY, 5, number),
+    ):
+        assert jax.eval_shape(function, x).dtype == jnp.float32
+
+
+def test_under_x64_the_perceptual_distance_of_images_in_double_precision_is_that_in_single(double):
+    a = jax.ShapeDtypeStruct((32, 32, 3), jnp.float64)
+    assert jax.eval_shape(jr.metrics.lpips, a, a).dtype == jnp.float32
 
 
 def test_a_network_answers_in_the_dtype_of_its_image(double):

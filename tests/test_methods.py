@@ -167,6 +167,24 @@ class TestRows:
     def test_a_schedule_counts_by_its_steps(self):
         assert jr.METHODS["ddnm"].evaluations({"num_steps": ddpm(7, kind="cosine")}) == (7, 0)
 
+    def test_what_cannot_be_built_has_no_cost(self):
+        for tell in (
+            jr.METHODS["pspgd"].evaluations,
+            lambda s: jr.METHODS["pspgd"].idle(s, operators.Denoising(SHAPE)),
+        ):
+            with pytest.raises(ValueError, match="evaluations is 1, expected at least 4"):
+                tell({"evaluations": 1})
+
+    def test_steps_that_two_levels_share_count_once(self):
+        for count in (200, 1500):
+            steps = jr.pdpps(num_steps=count).num_steps
+            assert jr.METHODS["pdpps"].evaluations({"num_steps": count}) == (steps, steps)
+
+    @pytest.mark.parametrize("value", ["fast", None, 1j])
+    def test_a_setting_that_is_no_number_is_named(self, value):
+        with pytest.raises(TypeError, match=f"learning_rate is {value!r}, expected a number"):
+            jr.METHODS["spgd"].build(learning_rate=value)
+
     def test_unknown_settings_and_methods_are_named(self):
         with pytest.raises(TypeError, match="spgd has no setting scale; it takes num_steps, .*, grids, mean_of"):
             jr.METHODS["spgd"].build(scale=1.0)

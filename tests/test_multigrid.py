@@ -183,6 +183,7 @@ def test_a_prior_of_one_size_is_warned_of():
     attending = network("edm", attention_resolutions=(2,), num_head_channels=16)
     with pytest.warns(UserWarning, match="knows pictures of one size only"):
         jax.eval_shape(AGAIN.init, KEY, attending, FINE, Y)
+    assert not jr.priors.SelfEnsemble(attending).any_size
     with pytest.raises(ValueError, match="x has shape"):
         AGAIN.init(KEY, isotropic(SHAPE), FINE, Y)
 
@@ -190,3 +191,8 @@ def test_a_prior_of_one_size_is_warned_of():
 def test_a_factor_below_two_is_refused():
     with pytest.raises(ValueError, match="factor is 1, expected at least 2"):
         jr.coarse_to_fine(COARSE, pair, factor=1)
+
+
+def test_grids_that_pass_on_at_no_noise_are_refused():
+    with pytest.raises(ValueError, match="crossing is 0.0, expected a finite number above 0"):
+        samplers.over_grids(lambda **levels: COARSE, 2, crossing=0.0)

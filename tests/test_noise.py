@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import jaxrestore as jr
 
@@ -36,3 +37,20 @@ def test_a_degradation_measures_with_its_operator_and_noise():
     np.testing.assert_allclose(
         degradation.measure(KEY, x), degradation.operator(x) + 0.1 * jax.random.normal(KEY, (2, 2, 3)), atol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("noise", "message"),
+    [
+        (jr.GaussianNoise(-0.1), "std is -0.1"),
+        (jr.GaussianNoise(jnp.nan), "std is nan"),
+        (jr.PoissonNoise(0.0), "rate is 0.0"),
+        (jr.PoissonGaussianNoise(0.0, 0.1), "rate is 0.0"),
+        (jr.PoissonGaussianNoise(1.0, -0.1), "std is -0.1"),
+        (jr.SaltAndPepperNoise(1.5), "rate is 1.5"),
+        (jr.SpeckleNoise(-0.1), "std is -0.1"),
+    ],
+)
+def test_a_strength_out_of_range_is_refused(noise, message):
+    with pytest.raises(ValueError, match=message):
+        noise(KEY, jnp.zeros((2, 2, 1)))

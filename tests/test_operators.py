@@ -186,6 +186,10 @@ def test_settings_can_differ_across_a_batch():
             lambda: operators.Inpainting(jnp.full((4, 4), 255.0))(jnp.ones((4, 4, 3))),
             "mask has values up to 255, expected 1",
         ),
+        (
+            lambda: operators.Inpainting(jnp.full((4, 4), jnp.nan))(jnp.ones((4, 4, 3))),
+            "mask has values up to nan, expected 1",
+        ),
         (lambda: operators.Inpainting(jnp.ones((4, 4, 2)))(jnp.ones((4, 4, 3))), r"mask has shape \(4, 4, 2\)"),
     ],
 )

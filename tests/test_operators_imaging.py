@@ -169,6 +169,11 @@ class TestSeparableBlur:
             expected = scipy.ndimage.correlate1d(expected, taps, axis=axis, mode=SCIPY[boundary])
         np.testing.assert_allclose(operators.SeparableBlur(SHAPE, taps, boundary)(x), expected, atol=1e-5)
 
+    def test_taps_may_be_an_array(self):
+        blurs = [operators.SeparableBlur(SHAPE, np.array([0.25, 0.5, 0.25])) for _ in range(2)]
+        shapes = {jax.jit(lambda operator, x: operator(x)).eval_shape(blur, jnp.ones(SHAPE)).shape for blur in blurs}
+        assert shapes == {SHAPE}
+
     @pytest.mark.parametrize(
         ("taps", "boundary", "message"),
         [

@@ -85,6 +85,10 @@ def test_haze_is_between_the_picture_and_the_air():
     np.testing.assert_allclose(air(x), jnp.broadcast_to(jnp.array([0.1, 0.2, 0.3]), x.shape))
     with pytest.raises(ValueError, match=r"airlight has shape \(2,\), expected \(\) or \(3,\)"):
         operators.Haze((4, 4, 3), 0.5, jnp.ones(2))(x)
+    with pytest.raises(ValueError, match=r"transmission is 1.5, expected a finite number in \[0, 1\]"):
+        operators.Haze((4, 4, 3), 1.5, 0.8)(x)
+    with pytest.raises(ValueError, match=r"airlight is 204.0, expected a finite number in \[-1, 1\]"):
+        operators.Haze((4, 4, 3), 0.5, 204.0)(x)
 
 
 class TestDecodedJPEG:

@@ -180,6 +180,11 @@ class TestComposed:
         ):
             (BLUR @ SMALLER)(jnp.ones(SHAPE))
 
+    def test_what_the_outer_one_hides_is_not_heard(self):
+        mask = operators.random_mask(KEY, SHAPE, 0.5)
+        hidden = operators.Inpainting(mask) @ BLUR
+        np.testing.assert_array_equal(hidden.relevant(jnp.ones(SHAPE)), jnp.broadcast_to(mask, SHAPE))
+
     def test_an_array_is_no_operator(self):
         with pytest.raises(TypeError, match="unsupported operand"):
             BLUR @ np.ones(SHAPE).tolist()
@@ -195,6 +200,13 @@ class TestStacked:
     def test_is_linear_if_all_are(self):
         assert LINEAR["stacked"].linear
         assert not NONLINEAR["stacked"].linear
+
+    def test_what_one_of_them_hides_is_not_heard(self):
+        mask = operators.random_mask(KEY, SHAPE, 0.5)
+        views = operators.Stacked((GREY, operators.Inpainting(mask)))
+        grey, seen = views.split(views.relevant(jnp.ones(views.measurement_shape)))
+        np.testing.assert_array_equal(grey, 1.0)
+        np.testing.assert_array_equal(seen, jnp.broadcast_to(mask, SHAPE))
 
     def test_one_view_of_two_images_is_refused(self):
         with pytest.raises(ValueError, match=r"images of shapes \[\(8, 6, 3\), \(4, 4, 3\)\], expected one shape"):

@@ -60,6 +60,9 @@ def test_shares_are_disjoint_and_complete(count):
     shares = [parallel.share(range(10), i, count) for i in range(count)]
     assert sorted(itertools.chain(*shares)) == list(range(10))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    for process in (-1, count):
+        with pytest.raises(ValueError, match=f"process is {process}, expected one of {count}"):
+            parallel.share(range(10), process, count)
 
 
 @pytest.mark.parametrize("where", ["2/2@localhost:1", "here", "0/2", "0/2@localhost"])

@@ -98,11 +98,26 @@ def test_moment_matching_weighs_what_jpeg_loses_in_quantisation_steps(subsamplin
     np.testing.assert_allclose(pull(x, y), -shrink * score, atol=2e-3 * float(jnp.abs(score).max()))
 
 
-def test_jpeg_noise_of_another_operator_is_refused():
-    degradation = jr.Degradation(operators.Denoising((16, 16, 3)), jr.JPEGNoise(30))
-    sampler, prior = jr.diffpir(num_steps=2), isotropic((16, 16, 3))
-    with pytest.raises(TypeError, match="JPEGNoise, whose strength is told in the decomposition of a DecodedJPEG"):
-        jax.eval_shape(sampler.sample, KEY, prior, degradation, jnp.zeros((16, 16, 3)))
+def test_reddiff_starts_from_the_image_that_coefficients_are_of():
+    camera = operators.CompressedSensing(jnp.ones((2, 2)), channels=1, transform="hadamard")
+    coefficients = jnp.zeros((2, 2, 1)).at[0, 0].set(1.0)
+    degradation = jr.Degradation(camera, jr.NoNoise())
+    state = jr.reddiff(num_steps=2).init(jax.random.key(0), isotropic((2, 2, 1)), degradation, coefficients)
+    np.testing.assert_allclose(state.x, 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        (operators.Denoising((16, 16, 3)), "JPEGNoise, whose strength is told in the decomposition of a DecodedJPEG"),
+        (operators.DecodedJPEG((16, 16, 3), 80), r"noise are \(30, False\), and of the operator \(80, False\)"),
+        (operators.DecodedJPEG((16, 16, 3), 30, True), r"noise are \(30, False\), and of the operator \(30, True\)"),
+    ],
+)
+def test_jpeg_noise_of_another_operator_is_refused(operator, message):
+    degradation = jr.Degradation(operator, jr.JPEGNoise(30))
+    with pytest.raises(TypeError, match=message):
+        samplers.likelihood.noise_variance(degradation, None, jnp.float32)
 
 
 def test_moment_matching_is_the_exact_posterior_mean_of_a_gaussian():

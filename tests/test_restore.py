@@ -66,6 +66,24 @@ def test_each_image_can_have_its_own_degradation(std):
         np.testing.assert_allclose(images[i], SAMPLER.sample(key, PRIOR, single, YS[i]).image, atol=1e-4)
 
 
+class Listed:
+    """No more than a `Stack` has."""
+
+    def __init__(self, ys):
+        self.ys, self.shape = list(ys), ys.shape
+
+    def __len__(self):
+        return len(self.ys)
+
+    def __getitem__(self, index):
+        return self.ys[index]
+
+
+def test_a_stack_that_is_no_array_is_restored_as_one():
+    images = jr.restore(SAMPLER, PRIOR, DEGRADATION, Listed(YS), key=KEY)
+    np.testing.assert_array_equal(images, jr.restore(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY))
+
+
 @pytest.mark.parametrize("rate", [1e3, 1e30])
 def test_divergence_names_image_and_step(rate):
     """The named image leaves the finite numbers at the named step, not before and not after."""
@@ -261,7 +279,7 @@ class TestReducers:
 
     def test_moments_are_those_of_the_finite(self, samples):
         x, _, diverged, flat = samples
-        for found in restore_module.moments(flat, quantiles=(0.5, 0.9)):
+        for found in restore_module.moments(flat, quantiles=np.array([0.5, 0.9])):
             finite = x[found.image][diverged[found.image] < 0]
             np.testing.assert_allclose(found.mean, finite.mean(0), atol=1e-6)
             np.testing.assert_allclose(found.std, finite.std(0, ddof=1), atol=1e-6)

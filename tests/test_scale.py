@@ -58,6 +58,20 @@ def test_pictures_from_zero_to_two_hundred_and_fifty_five_are_noticed(name):
     assert "levels from 0 to 255 are y / 127.5 - 1" in doubts(degradation, [y])[0]
 
 
+def test_degradations_of_one_kind_share_the_programs_that_look_at_them():
+    traced = []
+
+    def seen(x, mask):
+        traced.append(isinstance(x, jax.core.Tracer))
+        return mask * x
+
+    own = [jr.Degradation(operators.Nonlinear(seen, SHAPE, share * MASK), jr.NoNoise()) for share in (0.5, 1.0)]
+    assert len(doubts(own[0], [np.abs(PICTURE)])) == 1
+    before = len(traced)
+    assert len(doubts(own[1], [np.abs(PICTURE)])) == 1
+    assert len(traced) == before
+
+
 def test_the_library_warns_of_the_measurement():
     degradation, y = measured(OPERATORS["denoising"], PICTURE)
     ys = np.stack([y, y, y])

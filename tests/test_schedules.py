@@ -36,8 +36,9 @@ def test_steps_at_levels_are_the_nearest_by_ratio(kind):
     ratios = np.diff(np.log(whole)).max()
     assert schedule.num_steps == 20
     np.testing.assert_allclose(np.log(sigma), np.log(levels), atol=ratios)
-    with pytest.raises(ValueError, match="sigmas has a level of 0.0, expected positive ones"):
-        schedules.at_levels(np.array([1.0, 0.0]))
+    for unfit in (0.0, np.inf):
+        with pytest.raises(ValueError, match=f"sigmas has a level of {unfit}, expected finite and positive ones"):
+            schedules.at_levels(np.array([1.0, unfit]))
 
 
 @pytest.mark.parametrize("steps", [30, 100])

@@ -126,6 +126,17 @@ def test_without_noise_the_pull_is_the_pseudo_inverse(name):
     np.testing.assert_allclose(2.0 * pull, operators.pseudo_inverse(operator, y), atol=1e-4)
 
 
+def test_what_is_not_linear_has_no_inverse():
+    clipped, x = operators.HighDynamicRange(SHAPE), jnp.ones(SHAPE)
+    for call in (
+        lambda: operators.pseudo_inverse(clipped, x),
+        lambda: operators.proximal_step(clipped, x, x, 1.0),
+        lambda: operators.likelihood_score(clipped, x, 1.0, 1.0),
+    ):
+        with pytest.raises(TypeError, match="HighDynamicRange is not linear, expected a linear operator"):
+            call()
+
+
 def test_a_matrix_of_the_wrong_shape_is_refused():
     with pytest.raises(ValueError, match=r"matrix has shape \(4, 5\), expected \(m, 288\)"):
         operators.LinearMap.from_matrix(SHAPE, np.zeros((4, 5)))

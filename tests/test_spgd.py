@@ -167,3 +167,16 @@ def test_a_single_warm_up_step_has_no_momentum_weight():
 def test_bad_settings_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         jr.spgd(**settings)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (1, 8, 8, 3), ()])
+def test_an_image_of_another_shape_to_start_from_is_refused(shape):
+    degradation = jr.Degradation(jr.operators.Denoising((8, 8, 3)), jr.GaussianNoise(0.1))
+    y = jnp.zeros((8, 8, 3))
+
+    def image(degradation, y):
+        return np.zeros(shape)
+
+    for sampler in (jr.spgd(start=image), jr.pdpps(start=image)):
+        with pytest.raises(ValueError, match="the image to start from has shape"):
+            sampler.init(jax.random.key(0), isotropic((8, 8, 3)), degradation, y)

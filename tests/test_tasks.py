@@ -52,6 +52,28 @@ def test_options_reach_the_operator_and_the_key_draws_the_mask():
         (lambda: jr.task("sharpen", image_shape=SHAPE), ValueError, "task is 'sharpen', expected one of 'super_res"),
         (lambda: jr.task("denoising", image_shape=SHAPE, factor=2), TypeError, "'denoising' has no option factor"),
         (lambda: jr.task("denoising", image_shape=(64, 64)), ValueError, "image_shape is"),
+        (
+            lambda: jr.task("denoising", image_shape=64),
+            ValueError,
+            r"image_shape is 64, expected \(height, width, chan",
+        ),
+        *(
+            (
+                lambda name=name: jr.task(name, image_shape=SHAPE, mask=np.ones((32, 64))),
+                ValueError,
+                r"mask is for images of shape \(32, 64, 3\), expected image_shape = \(64, 64, 3\)",
+            )
+            for name, row in jr.TASKS.items()
+            if row.drawn == "mask"
+        ),
+        *(
+            (
+                lambda method=method: jr.METHODS[method].recommended(lambda: 0.0),
+                ValueError,
+                "the operator's norm is 0: it measures nothing",
+            )
+            for method in ("spgd", "daps")
+        ),
         (lambda: jr.task("denoising", image_shape=SHAPE, noise_std=-1.0), ValueError, "noise_std is -1.0"),
         (lambda: jr.task("denoising", image_shape=SHAPE).sampler("magic"), ValueError, "method is 'magic'"),
         (lambda: jr.task("denoising", image_shape=SHAPE).sampler("spgd", "best"), ValueError, "settings is 'best'"),
@@ -75,6 +97,14 @@ class TestSimpleAnswers:
         mask[[0, 0, -1, -1], [0, -1, 0, -1]] = 1  # with its corners known, every pixel is inside the hull
         task = jr.task("inpainting_random", image_shape=x.shape, mask=jnp.asarray(mask))
         np.testing.assert_allclose(task.simple_answer(np.asarray(x * mask)), x, atol=1e-5)
+
+    @pytest.mark.parametrize("mask", [np.eye(4)[..., None], np.eye(4), np.eye(4)[..., None] * [1, 1, 0]])
+    def test_masks_of_all_shapes_interpolate(self, mask):
+        """Here from a diagonal, around which there is no hull: from the nearest known pixel of each channel."""
+        task = jr.task("inpainting_random", image_shape=(4, 4, 3), mask=mask)
+        known = np.broadcast_to(mask.reshape(4, 4, -1), (4, 4, 3)) > 0
+        np.testing.assert_array_equal(task.simple_answer(np.where(known, 0.5, 0.0))[..., :2], 0.5)
+        assert np.isfinite(task.simple_answer(np.where(known, 0.5, 0.0))).all()
 
     def test_enlargement_keeps_a_smooth_picture(self):
         ramp = np.linspace(-1, 1, 32, dtype=np.float32)

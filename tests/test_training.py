@@ -166,6 +166,12 @@ def test_bad_settings_are_refused(fields, message):
         dataclasses.replace(CONFIG, **fields)
 
 
+def test_reports_after_no_step_are_refused_before_the_first(photographs, tmp_path):
+    with pytest.raises(ValueError, match="report_every is 0, expected at least 1"):
+        training.train(photographs, tmp_path / "run", CONFIG, report_every=0)
+    assert not (tmp_path / "run").exists()
+
+
 def test_photographs_smaller_than_a_crop_are_refused(tmp_path):
     images.save(tmp_path / "tiny.png", np.zeros((4, 4, 3), np.float32))
     with pytest.raises(images.ImageError, match="no picture of at least 8x8"):

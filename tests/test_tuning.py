@@ -67,6 +67,13 @@ def test_what_diverges_comes_last():
     assert not np.isfinite(trials[1].scores.psnr)
 
 
+def test_none_among_the_values_stays_none(monkeypatch):
+    """DDPG's deterministic form is zeta=None."""
+    monkeypatch.setattr(tuning, "_program", lambda *_: lambda values, *_: 3 * [np.zeros(len(values))])
+    trials = tuning.tune(jr.ddpg, PRIOR, DEGRADATION, TRUTHS, {"zeta": [None, 0.5], "gamma": [4.0]}, key=KEY)
+    assert [trial.settings for trial in trials] == [{"zeta": None, "gamma": 4.0}, {"zeta": 0.5, "gamma": 4.0}]
+
+
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
@@ -83,7 +90,7 @@ def test_bad_grids_are_refused_before_anything_runs(grid, message):
 
 def test_settings_files_round_trip_and_are_checked(tmp_path):
     file = tmp_path / "best.json"
-    tuning.save_settings(file, "denoising", "dps", {"scale": 2.0, "num_steps": 5}, note="x")
+    tuning.save_settings(file, "denoising", "dps", {"scale": np.float32(2.0), "num_steps": np.int64(5)}, note="x")
     assert tuning.load_settings(file, "denoising", "dps") == {"scale": 2.0, "num_steps": 5}
     with pytest.raises(ValueError, match="holds settings of dps for denoising, expected those of spgd for denoising"):
         tuning.load_settings(file, "denoising", "spgd")

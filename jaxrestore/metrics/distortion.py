@@ -1,5 +1,7 @@
 """PSNR and SSIM: how far a restored image is from the truth, pixel by pixel and window by window."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -13,7 +15,7 @@ def psnr(a: jax.Array, b: jax.Array) -> jax.Array:
       ValueError: If the two are not images of one shape.
     """
     _checks.image_pair(a, b)
-    return 20.0 * jnp.log10(2.0) - 10.0 * jnp.log10(jnp.mean(jnp.square(a - b)))
+    return 20.0 * math.log10(2.0) - 10.0 * jnp.log10(jnp.mean(jnp.square(a - b)))
 
 
 def ssim(a: jax.Array, b: jax.Array, *, shrink: bool = False) -> jax.Array:

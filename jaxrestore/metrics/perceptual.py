@@ -179,7 +179,7 @@ def lpips(a: jax.Array, b: jax.Array, params: LPIPSParams | None = None, *, vari
 def _features(x: jax.Array, params: LPIPSParams, variant: _Variant) -> list[jax.Array]:
     """The listed ReLU outputs, each (h, w, channels)."""
     network, outputs = NETWORKS[variant.network], []
-    h = ((x - _MEAN) / _STD)[None]
+    h = ((x - _MEAN) / _STD)[None].astype(params["features.conv0.kernel"].dtype)
     for i, layer in enumerate(network.layers):
         if layer.pooled:
             h = _pool(h, network.pool, average=variant.average)

@@ -8,6 +8,7 @@ from jaxrestore import _checks
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase, set_shape
 from jaxrestore.operators.convolution import check_kernel, check_reach, convolve
+from jaxrestore.operators.separable import correlation_matrix
 from jaxrestore.operators.spectral import SVD, separable_svd
 
 
@@ -51,23 +52,12 @@ class GaussianBlur(OperatorBase):
         return separable_svd(rows, columns, self.image_shape)
 
     def _matrices(self) -> tuple[np.ndarray, np.ndarray]:
-        kernel = gaussian_kernel(self.kernel_size, self.std)
-        return (_reflected_matrix(self.image_shape[0], kernel), _reflected_matrix(self.image_shape[1], kernel))
+        kernel, (height, width, _) = gaussian_kernel(self.kernel_size, self.std), self.image_shape
+        return correlation_matrix(height, kernel, "reflect"), correlation_matrix(width, kernel, "reflect")
 
     def _apply(self, x: jax.Array) -> jax.Array:
         rows, columns = (jnp.asarray(m, x.dtype) for m in self._matrices())
         return jnp.einsum("ih,hwc,jw->ijc", rows, x, columns, precision="highest")
-
-
-def _reflected_matrix(size: int, kernel: np.ndarray) -> np.ndarray:
-    """Convolution with a symmetric `kernel` under reflection (borders not repeated), as a (size, size) matrix."""
-    reach = len(kernel) // 2
-    columns = np.arange(size)[:, None] + np.arange(-reach, reach + 1)
-    columns = np.abs(columns)
-    columns = np.minimum(columns, 2 * (size - 1) - columns)
-    matrix = np.zeros((size, size))
-    np.add.at(matrix, (np.arange(size)[:, None], columns), np.broadcast_to(kernel, columns.shape))
-    return matrix
 
 
 @pytree

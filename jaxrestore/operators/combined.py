@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxrestore import _checks
 from jaxrestore._pytree import pytree
-from jaxrestore.operators._base import Operator, OperatorBase
+from jaxrestore.operators._base import Operator, OperatorBase, relevant
 
 
 @pytree
@@ -36,6 +36,10 @@ class Composed(OperatorBase):
     def image_shape(self) -> tuple[int, int, int]:
         """The inner operator's."""
         return self.inner.image_shape
+
+    def relevant(self, y: jax.Array) -> jax.Array:
+        """What the outer operator does not measure is left out."""
+        return relevant(self.outer, y)
 
     def _apply(self, x: jax.Array) -> jax.Array:
         measured, expected = tuple(self.inner.measurement_shape), tuple(self.outer.image_shape)
@@ -93,6 +97,11 @@ class Stacked(OperatorBase):
         ends = np.cumsum([math.prod(shape) for shape in shapes])
         pieces = jnp.split(y, ends[:-1])
         return tuple(piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True))
+
+    def relevant(self, y: jax.Array) -> jax.Array:
+        """What the operators do not measure is left out, of each one's part."""
+        parts = zip(self.operators, self.split(y), strict=True)
+        return jnp.concatenate([relevant(operator, part).ravel() for operator, part in parts])
 
     def _apply(self, x: jax.Array) -> jax.Array:
         return jnp.concatenate([operator(x).ravel() for operator in self.operators])

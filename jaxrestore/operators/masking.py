@@ -17,7 +17,7 @@ class Inpainting(OperatorBase):
     """The image times a mask; unknown pixels become 0, mid-grey.
 
     Raises:
-      ValueError: When called, if the mask has another shape, or concrete values of more than 1.
+      ValueError: When called, if the mask has another shape, or concrete values that are NaN or of more than 1.
 
     Example:
       >>> levels = np.array([[0, 255]], np.uint8)  # whole numbers: what is not 0 keeps the pixel
@@ -56,7 +56,7 @@ class Inpainting(OperatorBase):
         mask = self.mask if self.mask.ndim == 3 else self.mask[..., None]
         if not jnp.issubdtype(mask.dtype, jnp.floating):
             mask = mask != 0
-        elif not isinstance(mask, Tracer) and (largest := np.abs(np.asarray(mask)).max(initial=0.0)) > 1.0:
+        elif not isinstance(mask, Tracer) and not (largest := np.abs(np.asarray(mask)).max(initial=0.0)) <= 1.0:
             raise ValueError(
                 f"mask has values up to {largest:g}, expected 1 where a pixel is kept and 0 where it is hidden; for "
                 "levels up to 255 use mask > 127"

@@ -65,7 +65,7 @@ def _draw(key: jax.Array, intensity: jax.Array, size: int) -> jax.Array:
     canvas = _line(path, steps, side, width=max(1, int(diagonal / 150)))
     blurred = _soften(canvas, std=int(0.01 * diagonal))
     kernel = blurred.reshape(size, _FINENESS, size, _FINENESS).sum((1, 3))
-    return kernel / kernel.sum()
+    return (kernel / kernel.sum()).astype(jnp.float32)
 
 
 def _steps(key: jax.Array, intensity: jax.Array) -> jax.Array:

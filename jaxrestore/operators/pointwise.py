@@ -77,7 +77,7 @@ class HighDynamicRange(OperatorBase):
         _checks.positive("scale", self.scale)
 
     def _apply(self, x: jax.Array) -> jax.Array:
-        return jnp.clip(self.scale * x, -1.0, 1.0)
+        return jnp.clip(like(x, self.scale) * x, -1.0, 1.0)
 
 
 @pytree
@@ -88,7 +88,7 @@ class Haze(OperatorBase):
     the measurement less `haze(0)`.
 
     Raises:
-      ValueError: When called, if the shapes do not fit.
+      ValueError: When called, if the shapes do not fit, or concrete values are out of range.
 
     References:
       Narasimhan & Nayar, Vision and the Atmosphere, International Journal of Computer Vision 2002.
@@ -109,6 +109,8 @@ class Haze(OperatorBase):
         set_shape(self)
 
     def _apply(self, x: jax.Array) -> jax.Array:
+        _checks.within("transmission", self.transmission, 0.0, 1.0)
+        _checks.within("airlight", self.airlight, -1.0, 1.0)
         transmission, airlight = like(x, self.transmission), like(x, self.airlight)
         expected = {"transmission": ((), (*self.image_shape[:2], 1)), "airlight": ((), (self.image_shape[2],))}
         for name, value in (("transmission", transmission), ("airlight", airlight)):

@@ -1,5 +1,7 @@
 """Blur by the same few taps along both axes, with a decomposition whatever the boundary."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,10 +9,28 @@ import numpy as np
 from jaxrestore import _checks
 from jaxrestore._pytree import pytree, static
 from jaxrestore.operators._base import OperatorBase, set_shape
-from jaxrestore.operators.blur import check_reach
+from jaxrestore.operators.convolution import check_reach
 from jaxrestore.operators.spectral import SVD, separable_svd
 
 BOUNDARIES = ("zero", "reflect", "circular")
+
+
+def correlation_matrix(size: int, taps: Sequence[float] | np.ndarray, boundary: str) -> np.ndarray:
+    """Correlation with an odd number of taps along one axis, under one of `BOUNDARIES`: (size, size), float64."""
+    reach = len(taps) // 2
+    columns = np.arange(size)[:, None] + np.arange(-reach, reach + 1)
+    weights = np.broadcast_to(np.asarray(taps, np.float64), columns.shape)
+    if boundary == "zero":
+        weights = np.where((columns >= 0) & (columns < size), weights, 0.0)
+        columns = np.clip(columns, 0, size - 1)
+    elif boundary == "reflect":
+        columns = np.abs(columns)
+        columns = np.minimum(columns, 2 * (size - 1) - columns)
+    else:
+        columns = np.mod(columns, size)
+    matrix = np.zeros((size, size))
+    np.add.at(matrix, (np.arange(size)[:, None], columns), weights)
+    return matrix
 
 
 @pytree
@@ -34,6 +54,8 @@ class SeparableBlur(OperatorBase):
 
     def __post_init__(self) -> None:
         set_shape(self)
+        # Of an array jit could not tell whether it is that of an earlier program.
+        object.__setattr__(self, "taps", tuple(float(tap) for tap in self.taps))
         _checks.one_of("boundary", self.boundary, BOUNDARIES)
         if len(self.taps) % 2 == 0:
             raise ValueError(f"taps are {len(self.taps)}, expected an odd number: an even kernel has no centre")
@@ -42,25 +64,16 @@ class SeparableBlur(OperatorBase):
 
     def svd(self) -> SVD:
         """The decomposition, made from those of the two axes."""
-        return separable_svd(self._matrix(self.image_shape[0]), self._matrix(self.image_shape[1]), self.image_shape)
+        rows, columns = self._matrices()
+        return separable_svd(rows, columns, self.image_shape)
 
-    def _matrix(self, size: int) -> np.ndarray:
-        """The blur along one axis: (size, size), float64."""
-        reach = len(self.taps) // 2
-        columns = np.arange(size)[:, None] + np.arange(-reach, reach + 1)
-        weights = np.broadcast_to(np.asarray(self.taps, np.float64), columns.shape)
-        if self.boundary == "zero":
-            weights = np.where((columns >= 0) & (columns < size), weights, 0.0)
-            columns = np.clip(columns, 0, size - 1)
-        elif self.boundary == "reflect":
-            columns = np.abs(columns)
-            columns = np.minimum(columns, 2 * (size - 1) - columns)
-        else:
-            columns = np.mod(columns, size)
-        matrix = np.zeros((size, size))
-        np.add.at(matrix, (np.arange(size)[:, None], columns), weights)
-        return matrix
+    def _matrices(self) -> tuple[np.ndarray, np.ndarray]:
+        height, width, _ = self.image_shape
+        return (
+            correlation_matrix(height, self.taps, self.boundary),
+            correlation_matrix(width, self.taps, self.boundary),
+        )
 
     def _apply(self, x: jax.Array) -> jax.Array:
-        rows, columns = (jnp.asarray(self._matrix(size), x.dtype) for size in self.image_shape[:2])
+        rows, columns = (jnp.asarray(m, x.dtype) for m in self._matrices())
         return jnp.einsum("ih,hwc,jw->ijc", rows, x, columns, precision="highest")

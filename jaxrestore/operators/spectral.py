@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.sparse.linalg import cg
 
+from jaxrestore import _checks
 from jaxrestore._numerics import like
 
 RCOND = 1e-4  # singular values below this share of the largest count as zero: float32 keeps little below them
@@ -60,7 +61,13 @@ def separable_svd(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int, 
 
 
 def transpose(operator: Any) -> Callable[[jax.Array], jax.Array]:
-    """A^T of any linear callable that knows its image shape."""
+    """A^T of any linear callable that knows its image shape.
+
+    Raises:
+      TypeError: If the operator says of itself that it is not linear.
+    """
+    if not getattr(operator, "linear", True):
+        raise _checks.InputTypeError(f"{type(operator).__name__} is not linear, expected a linear operator")
 
     def transposed(y: jax.Array) -> jax.Array:
         image = jax.ShapeDtypeStruct(operator.image_shape, y.dtype)
@@ -95,6 +102,9 @@ def pseudo_inverse(operator: Any, y: jax.Array, *, rcond: float = RCOND) -> jax.
 
     Returns:
       (H, W, C).
+
+    Raises:
+      TypeError: If the operator is not linear.
     """
     if (svd := find_svd(operator, y)) is not None:
         return svd.synthesize(svd.inverse(rcond) * svd.measured(y))
@@ -114,7 +124,11 @@ def proximal_step(operator: Any, y: jax.Array, z: jax.Array, rho: jax.typing.Arr
 
     Returns:
       (H, W, C).
+
+    Raises:
+      TypeError: If the operator is not linear.
     """
+    rho = like(z, rho)
     if (svd := find_svd(operator, y)) is not None:
         s = svd.values
         return svd.synthesize((s * svd.measured(y) + rho * svd.analyze(z)) / (jnp.square(s) + rho))
@@ -139,7 +153,11 @@ def likelihood_score(
 
     Returns:
       (H, W, C).
+
+    Raises:
+      TypeError: If the operator is not linear.
     """
+    image_variance, noise_variance = (like(residual, v) for v in (image_variance, noise_variance))
     if (svd := find_svd(operator, residual)) is not None:
         s = svd.values
         weight = s / jnp.where(svd.nonzero(), image_variance * jnp.square(s) + noise_variance, 1.0)

@@ -27,9 +27,8 @@ class UNetConfig:
     scale_shift_norm: bool = True  # FiLM; False adds the embedding instead
     resblock_updown: bool = True  # resample inside residual blocks; False: separate layers
     conv_resample: bool = True  # separate resampling layers have a convolution
-    downsample_padding: str = (
-        "both"  # where strided convolutions pad: on "both" sides, or at the "end" (TensorFlow, diffusers)
-    )
+    # Where strided convolutions pad: on "both" sides, or at the "end" (TensorFlow, diffusers).
+    downsample_padding: str = "both"
     norm_groups: int = 32  # number of groups of every GroupNorm; must divide the channels of every level
     norm_eps: float = 1e-5
     timestep_scale: float = 1.0  # times t; 1e-3 turns 250 log(sigma) into the log(sigma) / 4 of NVIDIA's EDM networks

@@ -33,6 +33,11 @@ class SelfEnsemble:
         if self.copies not in _SIZES:
             raise ValueError(f"copies is {self.copies}, expected one of {', '.join(map(str, _SIZES))}")
 
+    @property
+    def any_size(self) -> bool:
+        """Whether the prior itself denoises pictures of any size."""
+        return getattr(self.prior, "any_size", True)
+
     def denoise(self, x: jax.Array, sigma: jax.Array) -> jax.Array:
         """Posterior mean E[x0 | x] for x = x0 + sigma n."""
         return self._mean(jax.vmap(lambda x: self.prior.denoise(x, sigma))(self._copies(x)))

@@ -110,9 +110,8 @@ class NetworkPrior:
     label: jax.Array | None = None  # (), class of a class-conditional network
     config: UNetConfig = static(default=UNetConfig())
     parametrization: str = static(default="vp")
-    noise_schedule: str = static(
-        default="linear"
-    )  # how the DDPM's betas rose that a "vp" network was trained on; or "cosine"
+    # How the DDPM's betas rose that a "vp" network was trained on; or "cosine".
+    noise_schedule: str = static(default="linear")
 
     def __post_init__(self) -> None:
         _checks.one_of("parametrization", self.parametrization, PARAMETRIZATIONS)

@@ -80,7 +80,7 @@ class TiledPrior:
 
         def add_tile(blended: Any, place: jax.Array) -> tuple[Any, None]:
             row, column = place
-            corner = (jnp.asarray(starts[0])[row], jnp.asarray(starts[1])[column], 0)
+            corner = (jnp.asarray(starts[0])[row], jnp.asarray(starts[1])[column], jnp.int32(0))
             answer = tile_answer(self.prior, jax.lax.dynamic_slice(x, corner, shape))
             weight = weights[0][row][:, None, None] * weights[1][column][None, :, None]
 

@@ -93,15 +93,15 @@ class Sampler(NamedTuple):
           TypeError: If `y` is no floating array, or the method cannot treat the degradation's operator.
         """
         _checks.array("y", y, degradation.measurement_shape)
+        if record_every is not None:
+            _checks.at_least("record_every", record_every, 1)
+            if record_every > self.num_steps:
+                raise ValueError(f"record_every is {record_every}, expected at most num_steps = {self.num_steps}")
         y = degradation.relevant(jnp.asarray(y, run_dtype(y)))
         state = self.init(key, prior, degradation, y)
         if record_every is None:
             state, info = self.advance(state, prior, degradation, y, self.num_steps)
             return SampleResult(state.x, info)
-
-        _checks.at_least("record_every", record_every, 1)
-        if record_every > self.num_steps:
-            raise ValueError(f"record_every is {record_every}, expected at most num_steps = {self.num_steps}")
 
         def piece(state: Any, _: None) -> tuple[Any, tuple[Any, Recording]]:
             state, info = self.advance(state, prior, degradation, y, record_every)

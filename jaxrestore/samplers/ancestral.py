@@ -143,12 +143,14 @@ def guided(
       A reverse process, for `ancestral`.
 
     Raises:
-      ValueError: If a setting is out of range.
+      ValueError: If a setting is out of range, or there are not as many weights as steps.
     """
     _checks.positive("scale", scale)
     _checks.at_least("warmup_steps", warmup_steps, 1)
     transform = optax.identity() if transform is None else transform
-    factors = np.ones(schedule.num_steps) if weights is None else weights
+    factors = np.ones(schedule.num_steps) if weights is None else np.asarray(weights)
+    if factors.shape != (schedule.num_steps,):  # JAX would take the last of them for all that are missing
+        raise ValueError(f"weights has shape {factors.shape}, expected {(schedule.num_steps,)}, one for each step")
 
     def init(degradation: Degradation, y: jax.Array) -> Any:
         require(degradation)

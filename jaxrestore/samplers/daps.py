@@ -36,7 +36,7 @@ def probability_flow(prior: Prior, x: jax.Array, sigma: jax.Array, steps: int, *
       steps: Network evaluations; 1 is the denoised estimate.
       sigma_min: Last level above zero.
     """
-    high, low = like(x, sigma) ** (1 / 7), sigma_min ** (1 / 7)
+    high, low = like(x, sigma) ** (1 / 7), like(x, sigma_min ** (1 / 7))
     ramp = jnp.arange(steps, dtype=x.dtype) / max(steps - 1, 1)
     levels = jnp.append((high + ramp * (low - high)) ** 7, 0.0)
 

@@ -37,9 +37,8 @@ def spectral_process(
         abar = table_at(schedule.abar_previous, t, x)
         sigma = jnp.sqrt((1.0 - abar) / abar)
         measured_at, inverse = svd.nonzero(), svd.inverse()
-        noise = (
-            jnp.sqrt(noise_variance(degradation, noise_std, x.dtype)) * inverse
-        )  # the measurement's, in each direction
+        # That of the measurement, in each direction.
+        noise = jnp.sqrt(noise_variance(degradation, noise_std, x.dtype)) * inverse
         estimate, eps = svd.analyze(prediction.x0), svd.analyze(prediction.eps)
         measured = inverse * svd.measured(y)
 

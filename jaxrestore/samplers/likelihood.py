@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
 from jaxrestore.noise import GaussianNoise, JPEGNoise, NoNoise
+from jaxrestore.operators import Operator
 from jaxrestore.operators._base import Needs, unmet
 from jaxrestore.operators.jpeg import DecodedJPEG
 
@@ -65,14 +66,26 @@ def noise_variance(degradation: Degradation, std: jax.typing.ArrayLike | None, d
         raise _checks.InputTypeError(
             f"the noise is {type(noise).__name__}, which has no one strength; give the sampler noise_std{mend}"
         )
-    if std is None and isinstance(noise, JPEGNoise) and not isinstance(degradation.operator, DecodedJPEG):
-        raise _checks.InputTypeError(
-            "the noise is JPEGNoise, whose strength is told in the decomposition of a DecodedJPEG, and the operator is "
-            f"{type(degradation.operator).__name__}; take DecodedJPEG, or operators.JPEG without noise"
-        )
+    if std is None and isinstance(noise, JPEGNoise):
+        _check_jpeg(noise, degradation.operator)
     if std is None:
         std = noise.std if isinstance(noise, GaussianNoise | JPEGNoise) else 0.0
     return jnp.square(jnp.asarray(std, dtype))
+
+
+def _check_jpeg(noise: JPEGNoise, operator: Operator) -> None:
+    """Raise unless an operator's decomposition is the one in which the noise is white."""
+    if not isinstance(operator, DecodedJPEG):
+        raise _checks.InputTypeError(
+            "the noise is JPEGNoise, whose strength is told in the decomposition of a DecodedJPEG, and the operator is "
+            f"{type(operator).__name__}; take DecodedJPEG, or operators.JPEG without noise"
+        )
+    files = [(part.quality, part.subsampling) for part in (noise, operator)]
+    if files[0] != files[1]:
+        raise _checks.InputTypeError(
+            f"quality and subsampling of the noise are {files[0]}, and of the operator {files[1]}; expected the same: "
+            "they are those of one file"
+        )
 
 
 def check_noise_std(std: jax.typing.ArrayLike | None) -> None:

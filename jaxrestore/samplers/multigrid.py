@@ -69,7 +69,7 @@ def over_grids(part: Part, num_grids: int, *, crossing: float = 0.5) -> Sampler:
       A sampler with the state and the diagnostics of the finest grid's; see `coarse_to_fine`.
 
     Raises:
-      ValueError: If `num_grids` is below 1.
+      ValueError: If `num_grids` is below 1, or `crossing` is not positive.
 
     Example:
       >>> def part(*, sigma_max, sigma_min, start):
@@ -79,6 +79,7 @@ def over_grids(part: Part, num_grids: int, *, crossing: float = 0.5) -> Sampler:
       3
     """
     _checks.at_least("grids", num_grids, 1)
+    _checks.positive("crossing", crossing)
 
     def from_grid(grid: int, start: FirstImage | None) -> Sampler:  # 0 is the finest
         sigma_max = math.inf if start is None else _OVERLAP * crossing * 2**grid

@@ -12,6 +12,11 @@ from jaxrestore.samplers.preconditioned import preconditioned_residual
 from jaxrestore.samplers.starts import FirstImage, aligned_start, image_start, noise_start
 
 
+def schedule_between(num_steps: int, sigma_max: float, sigma_min: float) -> schedules.DDPMSchedule:
+    """The steps of the process nearest to an EDM grid; fewer than asked for where two levels are nearest to one."""
+    return schedules.at_levels(schedules.edm(num_steps, sigma_max=sigma_max, sigma_min=sigma_min)[:-1])
+
+
 @remembered
 def pdpps(
     *,
@@ -33,7 +38,8 @@ def pdpps(
     those of `schedules.edm`. This is not the paper's method, which is `dpps`.
 
     Args:
-      num_steps: Reverse steps, at least 2.
+      num_steps: Reverse steps, at least 2. From about 150 on some levels are nearest to the same step of the process,
+        and count once.
       sigma_max: First noise level, as SPGD has it: sqrt((1 - abar) / abar).
       sigma_min: Last noise level.
       scale: Further weight of the guidance, positive; 1 for every operator. May be traced.
@@ -60,7 +66,7 @@ def pdpps(
       >>> sampler.sample(key, prior, degradation, y).image.shape
       (8, 8, 3)
     """
-    schedule = schedules.at_levels(schedules.edm(num_steps, sigma_max=sigma_max, sigma_min=sigma_min)[:-1])
+    schedule = schedule_between(num_steps, sigma_max, sigma_min)
     likelihood = preconditioned_residual(solver_steps=solver_steps, noise_std=noise_std)
     weights = np.sqrt(schedule.abar * schedule.abar_previous)
     first = (aligned_start if aligned else noise_start) if start is None else image_start(start)

@@ -2,6 +2,7 @@
 
 import jax
 import optax
+from jax.core import Tracer
 
 from jaxrestore import _checks
 from jaxrestore.samplers._base import Sampler
@@ -18,7 +19,13 @@ def levels_of(evaluations: int, detail: float) -> int:
 
 
 def split_budget(evaluations: int, detail: float) -> tuple[int, int]:
-    """Noise levels, and likelihood steps at each of them."""
+    """Noise levels, and likelihood steps at each of them.
+
+    Raises:
+      ValueError: If there are fewer than 4 evaluations, or `detail` is out of range.
+    """
+    _checks.at_least("evaluations", evaluations, 4)
+    _checks.within("detail", detail, 0.0, 1.0)
     num_steps = levels_of(evaluations, detail)
     return num_steps, max(1, round(evaluations / num_steps))
 
@@ -72,10 +79,10 @@ def pspgd(
       >>> sampler.sample(key, prior, degradation, y).image.shape
       (8, 8, 3)
     """
-    _checks.at_least("evaluations", evaluations, 4)
-    _checks.within("detail", detail, 0.0, 1.0)
     _checks.within("momentum", momentum, 0.0, 1.0)
     num_steps, warmup_steps = split_budget(evaluations, detail)
+    # Python's numbers do not widen a run, NumPy's do under x64.
+    decay = momentum if isinstance(momentum, Tracer) else float(momentum)  # pyright: ignore[reportArgumentType]
     return spgd(
         num_steps=num_steps,
         warmup_steps=warmup_steps,
@@ -84,6 +91,6 @@ def pspgd(
         sigma_max=sigma_max,
         sigma_min=sigma_min,
         likelihood=preconditioned_residual(solver_steps=solver_steps, noise_std=noise_std),
-        transform=optax.trace(momentum, nesterov=True),  # pyright: ignore[reportArgumentType]
+        transform=optax.trace(decay, nesterov=True),  # pyright: ignore[reportArgumentType]
         start=start,
     )

@@ -15,7 +15,7 @@ from jaxrestore.samplers._base import Sampler, falling
 from jaxrestore.samplers._recipes import remembered
 from jaxrestore.samplers.likelihood import Estimate, Level, Likelihood, LikelihoodGradient
 from jaxrestore.samplers.momentum import AdaptiveDirectionalMomentumState, adaptive_directional_momentum
-from jaxrestore.samplers.starts import FirstImage
+from jaxrestore.samplers.starts import FirstImage, first_image
 
 
 class SPGDState(NamedTuple):
@@ -122,7 +122,7 @@ def spgd(
         key_start, key_steps = jax.random.split(key)
         x = float(sigmas[0]) * jax.random.normal(key_start, degradation.image_shape, y.dtype)
         zeros = jnp.zeros_like(x)
-        x = x if start is None else x + start(degradation, y)
+        x = x if start is None else x + first_image(start, degradation, y)
         return SPGDState(x, zeros, zeros, zeros, jnp.int32(0), key_steps)
 
     def step(state: SPGDState, prior: Prior, degradation: Degradation, y: jax.Array) -> tuple[SPGDState, SPGDInfo]:

@@ -6,8 +6,10 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
+from jaxrestore import _checks
 from jaxrestore._numerics import like
 from jaxrestore.degradation import Degradation
+from jaxrestore.operators import Composed, CompressedSensing, Enlarged, Operator, PhaseRetrieval
 from jaxrestore.samplers._recipes import remembered
 
 FirstImage = Callable[[Degradation, jax.Array], jax.Array]  # (degradation, y) -> (H, W, C), which noise is added to
@@ -30,7 +32,7 @@ def aligned_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: 
     """x_T = sqrt(abar_T) U(y) + sqrt(1 - abar_T) n: the measurement's low frequencies under the usual noise.
 
     U repeats pixels where y is a smaller image and is the identity where it has the image's shape; where y is no image
-    (Fourier amplitudes), the start is plain noise.
+    (Fourier amplitudes, coefficients of a transform), the start is plain noise.
 
     References:
       Wu et al., Diffusion Posterior Proximal Sampling for Image Restoration, ACM MM 2024 (arXiv 2402.16907), aligned
@@ -50,7 +52,7 @@ def image_start(image: FirstImage) -> Start:
 
     def start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
         noise = jax.random.normal(key, degradation.image_shape, y.dtype)
-        return _mixed(image(degradation, y), noise, abar)
+        return _mixed(first_image(image, degradation, y), noise, abar)
 
     return start
 
@@ -64,6 +66,28 @@ def _mixed(image: jax.Array, noise: jax.Array, abar: jax.typing.ArrayLike) -> ja
 def upsample(degradation: Degradation, y: jax.Array) -> jax.Array | None:
     """The measurement as an image, its pixels repeated; None where it is no image."""
     height, width, channels = degradation.image_shape
+    if _measures_coefficients(degradation.operator):
+        return None
     if y.ndim != 3 or height % y.shape[0] or width % y.shape[1] or y.shape[2] not in (1, channels):
         return None
     return jnp.broadcast_to(y.repeat(height // y.shape[0], 0).repeat(width // y.shape[1], 1), degradation.image_shape)
+
+
+def _measures_coefficients(operator: Operator) -> bool:
+    """Whether a measurement is of a transform of the image, and no image though it may have the shape of one."""
+    if isinstance(operator, Composed):
+        return _measures_coefficients(operator.inner) or _measures_coefficients(operator.outer)
+    if isinstance(operator, Enlarged):
+        return _measures_coefficients(operator.operator)
+    return isinstance(operator, CompressedSensing | PhaseRetrieval)
+
+
+def first_image(image: FirstImage, degradation: Degradation, y: jax.Array) -> jax.Array:
+    """What an image to start from is for a measurement, in the dtype of the run.
+
+    Raises:
+      ValueError: If it is not (H, W, C).
+    """
+    x = jnp.asarray(image(degradation, y), y.dtype)
+    _checks.array("the image to start from", x, degradation.image_shape)
+    return x
