@@ -59,6 +59,7 @@ def test_samplers_without_likelihood_gradients_and_other_methods_are_refused():
         analysis.variants("ddrm", 8, 3, 1.0)
 
 
+@pytest.mark.slow
 def test_table_and_picture(tmp_path):
     pytest.importorskip("matplotlib")
     from PIL import Image

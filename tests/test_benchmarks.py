@@ -49,6 +49,7 @@ def test_cases_are_listed_and_unknown_ones_refused(monkeypatch, capsys):
     assert "no case backward" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_operations_are_those_of_the_convolutions():
     """The published estimate for one 256x256 pass of the FFHQ network is 388 GFLOP, with multiply and add apart."""
     config = networks.published_config("ffhq256")

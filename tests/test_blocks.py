@@ -45,6 +45,7 @@ def test_combinations_sample_near_the_posterior(name):
     assert 0.6 < spread < 1.2
 
 
+@pytest.mark.slow
 def test_dps_and_dpps_differ_in_start_and_choice_alone():
     parts = samplers.guided(samplers.residual_norm, SCHEDULE, scale=0.3, clip=True)
     for whole, built in (
@@ -58,6 +59,7 @@ def test_dps_and_dpps_differ_in_start_and_choice_alone():
         np.testing.assert_array_equal(*images)
 
 
+@pytest.mark.slow
 def test_selection_brings_any_ancestral_sampler_nearer_to_the_measurement():
     """Of pigdm's draws the best of up to 50 leaves a smaller residual, on average over 64 keys."""
 

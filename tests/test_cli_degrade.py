@@ -96,6 +96,7 @@ def test_a_mask_that_exists_is_found_before_anything_is_written(run, tmp_path):
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["b.mask.png"]
 
 
+@pytest.mark.slow
 def test_kernels_are_written_and_read_back(run, tmp_path, prior):
     images.save(tmp_path / "in.png", PHOTO)
     assert run("degrade", "in.png", "-o", "m.png", "--task", "motion_deblur", "--option", "kernel_size=9")[0] == 0

@@ -46,7 +46,7 @@ def test_evaluate_prints_and_writes_scores(run, tmp_path, prior):
     assert [entry["shape"] for entry in report["shapes"]] == [[32, 40, 3], [32, 32, 3]]
     for entry in report["shapes"]:
         side = np.sqrt(entry["shape"][0] * entry["shape"][1])
-        scale = pytest.approx(10.0 * side / 256)
+        scale = pytest.approx(13.0 * side / 256)
         assert entry["settings"] == {"num_steps": 3, "scale": scale, "warmup_steps": 1, "grids": 1, "mean_of": 2}
         assert entry["evaluations_per_picture"] == {"forward": 3 * 2 * 2 * 2, "gradients": 3 * 2 * 2 * 2}
 

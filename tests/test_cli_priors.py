@@ -58,7 +58,7 @@ class TestGrey:
         [
             ["restore", "in.png", "-o", "out.png"],
             ["evaluate", "."],
-            ["tune", "--data", ".", "-o", "best.json", "--size", 32, "--grid", "num_steps=2"],
+            ["tune", "--data", ".", "-o", "best.json", "--size", 32, "--grid", "sigma_min=0.01,0.1"],
         ],
     )
     def test_pictures_in_colour_are_refused_with_the_mend(self, run, tmp_path, grey_prior, words):
@@ -78,6 +78,7 @@ class TestGrey:
         assert picture["shape"] == [32, 32, 1]
         assert all(np.isfinite(list(picture["restored"].values())))
 
+    @pytest.mark.slow
     def test_settings_are_tuned_on_grey_pictures(self, run, tmp_path, grey_prior):
         (tmp_path / "in").mkdir()
         images.save(tmp_path / "in" / "a.png", GREY)
@@ -114,6 +115,7 @@ class TestClasses:
         assert code == 2
         assert "knows 7 classes of pictures: choose one by --label 0 to 6" in error
 
+    @pytest.mark.slow
     def test_the_class_changes_the_result(self, run, tmp_path, class_prior):
         images.save(tmp_path / "in.png", COLOUR)
         for label in (0, 6):

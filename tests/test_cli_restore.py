@@ -55,7 +55,7 @@ def test_tiles_and_mirror_images_go_to_the_prior(run, tmp_path, prior):
     assert "tile is 4, expected at least 8" in run(*words, "-o", "z.png", "--tile", 4)[2]
 
 
-@pytest.mark.parametrize("method", by_default(["dpps", "dps"], ["dps"]))
+@pytest.mark.parametrize("method", by_default(["dpps", "dps"], []))
 def test_every_method_restores(run, tmp_path, prior, method):
     images.save(tmp_path / "in.png", PHOTO)
     words = ["restore", "in.png", "-o", "out.png", "--task", "denoising"]
@@ -163,6 +163,7 @@ def test_shares_and_remainders_give_the_whole_to_the_last_bit(run, tmp_path, pri
         np.testing.assert_array_equal(shared[name], x)
 
 
+@pytest.mark.slow
 def test_what_another_process_writes_meanwhile_is_left_alone(run, tmp_path, prior, folder, monkeypatch):
     from jaxrestore.cli import restore as module
 
@@ -184,6 +185,7 @@ def test_what_another_process_writes_meanwhile_is_left_alone(run, tmp_path, prio
     assert (tmp_path / "out" / "1.png").read_bytes() == (tmp_path / "out" / "4.png").read_bytes() == b"another's"
 
 
+@pytest.mark.slow
 def test_an_estimate_says_what_the_run_would_cost_and_writes_nothing(run, tmp_path, prior, folder):
     code, out, _ = run(
         "restore",

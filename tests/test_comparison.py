@@ -99,6 +99,7 @@ def test_the_page_asks_for_nothing_from_elsewhere(run, tmp_path, prior):
     assert not re.findall(r"https?:|@import|\burl\(|\bfetch\(|XMLHttp|import\(", text)
 
 
+@pytest.mark.slow
 def test_compare_gives_the_scores_of_evaluate_and_its_report_shows_every_picture(run, tmp_path, prior):
     (tmp_path / "in").mkdir()
     assert compare(run, prior, methods="spgd")[0] == 0

@@ -342,6 +342,7 @@ class TestDiffusers:
         save_file({k: torch.from_numpy(v) for k, v in state.items()}, path / "diffusion_pytorch_model.safetensors")
         return state
 
+    @pytest.mark.slow
     def test_a_folder_becomes_a_verified_prior(self, tmp_path):
         self.folder(tmp_path / "ddpm")
         printed = convert("diffusers", tmp_path / "ddpm", "--verify", "--out", tmp_path / "prior")

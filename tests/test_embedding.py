@@ -146,6 +146,7 @@ def test_a_run_makes_no_value_that_is_not_a_number(name):
     assert info.angle_likelihood[1] >= 0
 
 
+@pytest.mark.slow
 def test_gradients_go_back_through_a_whole_run_of_dpps():
     """Both modes, against a difference quotient: the choice of a candidate is constant, the candidate is not."""
     sampler = jr.dpps(num_steps=4, n_max=6)

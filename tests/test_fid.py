@@ -150,6 +150,7 @@ def test_host_and_device_prepare_alike():
         )
 
 
+@pytest.mark.slow
 def test_batch_mates_do_not_change_the_features_of_a_picture(params):
     stack = jnp.asarray(np.stack(pictures(*[(64, 48)] * BATCH)))
     together = inception_features(stack, params, variant="pytorch-fid")
@@ -445,6 +446,7 @@ def convert(source, out, fails=None):
     return ""
 
 
+@pytest.mark.slow
 def test_the_file_of_a_package_is_converted(params, checkpoint, tmp_path):
     printed = convert(checkpoint, tmp_path / "inception")
     assert "pytorch-fid" in printed

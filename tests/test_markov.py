@@ -129,6 +129,7 @@ class TestDenoiser:
                 assert all(np.isfinite(a).all() for a in both(x, sigma))
                 assert np.abs(both(x, sigma)[0]).max() <= 1 + 1e-5
 
+    @pytest.mark.slow
     def test_jit_equals_eager_and_vmap_equals_loop(self):
         x = jnp.stack([noisy(LARGE, 0.3, jax.random.key(i)) for i in range(3)])
         sigmas = jnp.array([0.1, 0.3, 1.0])

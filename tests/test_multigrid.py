@@ -100,6 +100,7 @@ def test_it_is_the_coarse_run_enlarged_and_the_fine_run_from_there(prior):
     assert result.info.residual.shape == (AGAIN.num_steps,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sampler", [pytest.param(AGAIN, marks=pytest.mark.slow), jr.coarse_to_fine(AGAIN, pair)], ids=["two", "three"]
 )

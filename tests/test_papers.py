@@ -77,6 +77,7 @@ class TestDPPS:
         monkeypatch.setattr(_experiments.Series, "restore", lambda *args, **kwargs: pytest.fail("nothing is due"))
         assert run(DPPS, count=3)["dpps/ffhq/inpainting_random"] == again
 
+    @pytest.mark.slow
     def test_a_picture_is_what_it_is_alone(self, data, tmp_path):
         setup = published.find("dpps", "ffhq", "inpainting_random")[0]
         changes = {"num_steps": 2}
@@ -105,6 +106,7 @@ def test_masks_are_drawn_as_published(data, method, drawn, low, high):
     assert len({np.asarray(mask).tobytes() for mask in masks}) == drawn
 
 
+@pytest.mark.slow
 def test_whoever_finishes_last_writes_the_cell(run, capsys, monkeypatch):
     """Two processes, one after the other: each restores its share of the pictures."""
     words = f"dps --dataset imagenet --task super_resolution {SHORT}"
@@ -118,6 +120,7 @@ def test_whoever_finishes_last_writes_the_cell(run, capsys, monkeypatch):
     assert cell["noise_std"] == 0.05
 
 
+@pytest.mark.slow
 def test_of_several_runs_each_score_counts_at_its_best(run, monkeypatch):
     """The scores of a picture's four runs in turn; the best of each are those of different runs."""
     made = [{"psnr": a, "lpips-piq": b} for a, b in ((20.0, 0.3), (23.0, 0.4), (21.0, 0.1), (22.0, 0.2))]

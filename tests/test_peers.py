@@ -183,6 +183,7 @@ class TestRePaint:
         assert error < 0.1
         assert 0.95 < spread < 1.05
 
+    @pytest.mark.slow
     def test_returns_are_what_brings_them_there(self):
         without, error = (
             self.compare(jr.repaint(num_steps=50, jump_length=5, jump_repeats=repeats))[0] for repeats in (1, 3)

@@ -72,6 +72,7 @@ def test_degradations_of_one_kind_share_the_programs_that_look_at_them():
     assert len(traced) == before
 
 
+@pytest.mark.slow
 def test_the_library_warns_of_the_measurement():
     degradation, y = measured(OPERATORS["denoising"], PICTURE)
     ys = np.stack([y, y, y])

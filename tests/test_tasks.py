@@ -168,6 +168,8 @@ def test_settings_are_differences_from_the_defaults(settings):
         for method, row in jr.METHODS.items():
             for setting, value in definition.changes(method, settings).items():
                 assert setting in row.defaults, (name, method, setting)
+                if setting == row.weight:  # tuned for each task, it may come out at the default
+                    continue
                 common = tasks.COMMON[settings].get(method, {})
                 assert value != row.defaults[setting] or setting in common, (name, method, setting)
 

@@ -33,6 +33,7 @@ def photographs(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_training_learns_to_denoise(photographs, tmp_path):
     reports = []
     config = dataclasses.replace(CONFIG, num_steps=150)

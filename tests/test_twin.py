@@ -104,7 +104,7 @@ def test_denoiser_and_gradients_of_any_configuration_are_those_of_the_library(co
 @pytest.mark.parametrize(
     "config",
     [
-        dataclasses.replace(SMALL, channel_mult=(1, 2), resblock_updown=True),
+        pytest.param(dataclasses.replace(SMALL, channel_mult=(1, 2), resblock_updown=True), marks=pytest.mark.slow),
         dataclasses.replace(
             SMALL,
             channel_mult=(2, 1),
