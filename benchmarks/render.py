@@ -99,6 +99,22 @@ def ablation_table(cells: Cells) -> str:
     return markdown(("task", "method", *(f"{variant}: PSNR / {_metrics.title(cells)}" for variant in variants)), rows)
 
 
+def budget_table(cells: Cells) -> str:
+    """One row a task, method and setting, with those of the task that are better in both PSNR and LPIPS."""
+    rows = []
+    for label, cell in cells.items():
+        task, tried = label.split("/")
+        psnr, lpips = cell["mean"]["psnr"], cell["mean"]["lpips"]
+        better = [
+            other.split("/")[1]
+            for other, its in cells.items()
+            if other.startswith(f"{task}/") and its["mean"]["psnr"] > psnr and its["mean"]["lpips"] < lpips
+        ]
+        rows.append((task, tried, *evaluations(cell), f"{psnr:.2f}", f"{lpips:.3f}", "; ".join(better)))
+    head = ("task", "method and setting", "forward passes", "gradients", "PSNR", _metrics.title(cells), "bettered by")
+    return markdown(head, rows)
+
+
 def papers_table(cells: Cells) -> str:
     """One row an experiment, with the variant of its LPIPS."""
     head = ("experiment", "pictures", "noise", "PSNR", "SSIM", "LPIPS", "diverged", "s a picture", "changed")
@@ -154,6 +170,7 @@ RENDERINGS = {
     "quality": Rendering(quality_table),
     "conditions": Rendering(conditions_table),
     "ablation": Rendering(ablation_table),
+    "budget": Rendering(budget_table),
     "papers": Rendering(papers_table),
     "coverage": Rendering(_coverage_tables.table, _coverage_tables.draw),
 }

@@ -78,6 +78,7 @@ LONGER = {
     "large_image": "FOLDER --size 48 --tile 32 --overlap 8 --method ddrm",
     "gradient_step": "--size 32 --steps 1 --repeats 1",
     "coverage": "FOLDER --size 16 --pictures 2 --samples 2 --tasks denoising --methods ddrm",
+    "budget": "FOLDER --size 32 --pictures 1 --tasks denoising --methods ddrm --budget 3",
     "ablation": "FOLDER --size 32 --pictures 1 --tasks denoising --methods pdpps",
     "conditions": "FOLDER --pictures 1 --only size --methods ddrm",
     "against_torch": "--size 32 --repeats 1",

@@ -152,6 +152,7 @@ _PAGES: dict[str, tuple[str, Callable[[Cells], str]]] = {
     "against_torch": ("Speed against PyTorch", _torch),
     "conditions": ("Does a method ever harm?", render.RENDERINGS["conditions"].table),
     "ablation": ("What each part gains", render.RENDERINGS["ablation"].table),
+    "budget": ("With few evaluations", render.RENDERINGS["budget"].table),
     "papers": ("The papers' tables", render.RENDERINGS["papers"].table),
     "coverage": ("Intervals on photographs", render.RENDERINGS["coverage"].table),
 }
