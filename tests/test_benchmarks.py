@@ -20,6 +20,7 @@ from benchmarks import (
     _tables,
     _truths,
     ablation,
+    budget,
     conditions,
     gradient_step,
     large_image,
@@ -162,6 +163,25 @@ def test_tables_name_the_variant_of_lpips_and_results_of_each_have_a_file_of_the
     assert "both: PSNR / LPIPS (alex)" in render.ablation_table({"denoising/dps, both": old})
     variants = {v: evaluation.Perceptual(v, {}) for v in ("alex", "vgg")}
     assert [_metrics.file_name("quality-128", v) for v in variants.values()] == ["quality-128", "quality-128-vgg"]
+
+
+@pytest.mark.parametrize("budget_in_passes", [4, 30])
+def test_what_is_tried_within_a_budget_costs_no_more_and_one_step_more_would(budget_in_passes):
+    task = jr.task("gaussian_deblur", image_shape=(64, 64, 3))
+    for method, (bounded, _) in budget.TRIED.items():
+        for _, changed in budget.affordable(task, method, budget_in_passes):
+            settings = {**task.for_method(method), **changed}
+            assert budget.cost(method, settings) <= budget_in_passes
+            assert budget.cost(method, {**settings, bounded: changed[bounded] + 1}) > budget_in_passes
+
+
+def test_the_table_of_a_budget_names_what_is_better_in_both():
+    def cell(psnr, lpips):
+        return {"mean": {"psnr": psnr, "lpips": lpips}, "evaluations": {"forward": 3, "gradients": 0}}
+
+    cells = {"a/x, zeta 1": cell(20, 0.5), "a/y": cell(21, 0.4), "a/z": cell(22, 0.6), "b/y": cell(30, 0.1)}
+    last = [line.strip("| ").split(" | ") for line in render.budget_table(cells).splitlines()[2:]]
+    assert [row[6].strip(" |") if len(row) > 6 else "" for row in last] == ["y", "", "", ""]
 
 
 def test_a_variant_of_lpips_without_weights_is_refused_with_the_mend():
