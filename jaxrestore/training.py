@@ -244,7 +244,8 @@ def train(
       The prior with the averaged weights. Save it with `jaxrestore.save_prior`.
 
     Raises:
-      ValueError: If `run` belongs to another network or is damaged, or `start` has another network than `config`.
+      ValueError: If `run` belongs to another network or is damaged, `start` has another network than `config`, or a time
+        is negative or no number.
       OSError: If a checkpoint cannot be written; the last one stays usable.
       FloatingPointError: If the loss stops being finite; the last checkpoint stays usable.
       jaxrestore.images.ImageError: If `data` has no usable picture.
@@ -253,6 +254,9 @@ def train(
 
     started = time.monotonic()
     _checks.at_least("report_every", report_every, 1)
+    for name, seconds in (("max_seconds", max_seconds), ("checkpoint_seconds", checkpoint_seconds)):
+        if not seconds >= 0:  # nan would end the run before its first step
+            raise ValueError(f"{name} is {seconds}, expected a number from 0")
     if start is not None:
         _check_start(start, config)
     run = pathlib.Path(run).absolute()

@@ -87,6 +87,14 @@ def test_a_run_can_start_from_a_prior_which_stays_as_it_was(photographs, tmp_pat
         training.train(photographs, tmp_path / "c", dataclasses.replace(config, parametrization="vp"), start=first)
 
 
+@pytest.mark.parametrize("setting", ["max_seconds", "checkpoint_seconds"])
+@pytest.mark.parametrize("seconds", [float("nan"), -1.0])
+def test_times_that_are_none_are_refused(photographs, tmp_path, setting, seconds):
+    with pytest.raises(ValueError, match=f"{setting} is {seconds}, expected a number from 0"):
+        training.train(photographs, tmp_path / "run", CONFIG, **{setting: seconds})
+    assert not (tmp_path / "run").exists()
+
+
 def test_time_ends_a_run_with_a_checkpoint(photographs, tmp_path):
     training.train(photographs, tmp_path / "run", dataclasses.replace(CONFIG, num_steps=10**6), max_seconds=0.5)
     assert json.loads((tmp_path / "run" / "network.json").read_text())["parametrization"] == "edm"
