@@ -244,8 +244,8 @@ def train(
       The prior with the averaged weights. Save it with `jaxrestore.save_prior`.
 
     Raises:
-      ValueError: If `run` belongs to another network or is damaged, `start` has another network than `config`, or a time
-        is negative or no number.
+      ValueError: If `run` belongs to another network or is damaged, `start` has another network than `config`, or a
+        time is negative or no number.
       OSError: If a checkpoint cannot be written; the last one stays usable.
       FloatingPointError: If the loss stops being finite; the last checkpoint stays usable.
       jaxrestore.images.ImageError: If `data` has no usable picture.
