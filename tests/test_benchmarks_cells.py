@@ -180,6 +180,7 @@ def run_posterior(monkeypatch, *words: str) -> dict:
     return stored("posterior")
 
 
+@pytest.mark.slow
 def test_again_for_one_method_keeps_all_other_cells(measurements, monkeypatch):
     before = run_posterior(monkeypatch, "--methods", "exact", "spgd", "dps", "ddnm")
     after = run_posterior(monkeypatch, "--methods", "dps", "--again")

@@ -59,6 +59,7 @@ def test_the_suffix_of_an_array_may_be_in_capitals(run, tmp_path):
     assert np.load(tmp_path / "y.NPY").ndim == 3
 
 
+@pytest.mark.slow
 def test_masks_lie_beside_every_result_and_are_read_back(run, tmp_path, prior):
     for name, picture in {"a.png": PHOTO, "b.png": PHOTO[:20], "c.png": PHOTO}.items():
         images.save(tmp_path / "in" / name, picture)

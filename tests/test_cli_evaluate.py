@@ -17,6 +17,7 @@ from jaxrestore.restore import Divergence
 pytest_plugins = ["cli_fixtures"]
 
 
+@pytest.mark.slow
 def test_evaluate_prints_and_writes_scores(run, tmp_path, prior):
     images.save(tmp_path / "in" / "a.png", PHOTO)
     like = images.Picture(PHOTO[:, :32], depth=16, resolution=(300.0, 300.0))

@@ -65,6 +65,7 @@ def test_every_method_restores(run, tmp_path, prior, method):
     assert images.load(tmp_path / "out.png").shape == PHOTO.shape
 
 
+@pytest.mark.slow
 def test_repaint_fills_holes_in(run, tmp_path, prior):
     images.save(tmp_path / "in.png", PHOTO)
     images.save(tmp_path / "in.mask.png", np.sign(PHOTO[..., :1]))
@@ -84,6 +85,7 @@ def test_pictures_are_cut_to_what_a_task_can_treat(run, tmp_path, prior):
     assert images.load(tmp_path / "out.png").shape == (16, 40, 3)
 
 
+@pytest.mark.slow
 def test_a_folder_with_pictures_of_several_sizes(run, tmp_path, prior):
     for name, picture in {"a.png": PHOTO, "b.jpg": PHOTO[:20], "c.tif": PHOTO}.items():
         images.save(tmp_path / "in" / name, picture)

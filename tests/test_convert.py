@@ -170,6 +170,7 @@ class TestGuidedDiffusion:
                 with pytest.raises(ConversionError, match=f"no {other} checkpoint"):
                     guided_diffusion.infer_config(state, other)
 
+    @pytest.mark.slow
     @settings(max_examples=3)  # each compiles a network
     @given(
         options=st.fixed_dictionaries(

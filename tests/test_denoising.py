@@ -72,6 +72,7 @@ def test_noise_depends_on_picture_and_strength_alone():
     assert not np.allclose(first, denoising.noisy(clean, 15, 1)[0])
 
 
+@pytest.mark.slow
 def test_pictures_may_have_sizes_that_the_network_pads():
     prior = network("edm", patch_size=2)  # a stride of 4
     cell = denoising.measure(prior, grey((17, 22), (16, 31)), 25)
@@ -165,6 +166,7 @@ class TestTint:
         assert np.ptp(grey, axis=-1).max() == 0
 
 
+@pytest.mark.slow
 def test_a_denoising_run_prints_its_table(tmp_path, monkeypatch, capsys):
     """Pictures of two sizes, and a prior of a folder."""
     monkeypatch.setattr(denoising._results, "RESULTS", tmp_path)

@@ -183,6 +183,7 @@ class TestAlignedStart:
         np.testing.assert_allclose([start.mean(), start.std()], [0.3, 0.8], atol=0.03)  # 4 standard errors
 
 
+@pytest.mark.slow
 def test_candidates_are_nearer_to_the_measurement_than_one_draw():
     prior = isotropic()
     degradation = jr.Degradation(jr.operators.SuperResolution((8, 8, 3), 4), jr.GaussianNoise(0.05))

@@ -132,6 +132,7 @@ def test_pictures_are_resized_as_pytorch_does(size):
     np.testing.assert_allclose(shown[0], expected[0].permute(1, 2, 0), atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_pictures_are_resized_as_torch_fidelity_does_to_the_bit(size):
     package = pytest.importorskip("torch_fidelity.interpolate_compat_tensorflow")

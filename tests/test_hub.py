@@ -258,6 +258,7 @@ class TestLoad:
         go_offline(monkeypatch)
         assert seed_of(jr.load_prior(f"hf:{NAME}")) == 0
 
+    @pytest.mark.slow
     def test_those_that_load_a_network_together_convert_it_once(self, server, capsys):
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
             seeds = list(pool.map(lambda _: seed_of(jr.load_prior(f"hf:{NAME}")), range(3)))

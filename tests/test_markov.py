@@ -118,6 +118,7 @@ class TestDenoiser:
         prior_mean = Enumeration(SMALL, np.zeros((1, 4)), 0.0, 1.0).mean
         np.testing.assert_allclose(denoise(SMALL, jnp.ones(SHAPE), 1e4).ravel(), prior_mean, atol=1e-5)
 
+    @pytest.mark.slow
     def test_is_finite_with_its_gradient_wherever_samplers_go(self):
         @jax.jit
         def both(x, sigma):
@@ -229,6 +230,7 @@ class TestPosterior:
         np.testing.assert_allclose(marginals[:, 3:].sum(1), 1, atol=1e-5)
         assert marginals[:, 3:].min() > 0.1
 
+    @pytest.mark.slow
     def test_denoising_is_the_denoiser(self):
         x, sigma = noisy(LARGE, 0.2), 0.2
         posterior = LARGE.posterior(jr.Degradation(operators.Denoising((32, 1, 1)), jr.GaussianNoise(sigma)), x)

@@ -154,6 +154,7 @@ def test_lpips_files_of_every_kind_are_converted(tmp_path):
         assert message in str(result.exception)
 
 
+@pytest.mark.slow
 def test_lpips_gradient_descends():
     a, b = jnp.asarray(A[:64, :64]), jnp.asarray(B[1, :64, :64])
     value, gradient = jax.jit(jax.value_and_grad(metrics.lpips))(b, a, metrics.load_lpips())

@@ -138,6 +138,7 @@ def test_ancestral_samplers_go_on_from_the_middle_of_a_schedule(prior):
     assert np.isfinite(jax.jit(sampler.sample)(KEY, prior, FINE, Y).image).all()
 
 
+@pytest.mark.slow
 def test_over_grids_each_passes_on_at_twice_the_noise_of_the_next(prior):
     made = []
 

@@ -167,6 +167,7 @@ def test_two_processes_share_the_pictures(run, data, tmp_path):
             assert together[label]["pictures"][name]["psnr"] == pytest.approx(scores["psnr"], abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_mask_is_given_and_lpips_is_the_papers(run, data):
     words = f"reddiff --task inpainting_box --name noisy --set num_steps=2 --mask {data / 'mask.png'}"
     cell = run(words, count=1)["reddiff/imagenet/inpainting_box/noisy"]
@@ -182,6 +183,7 @@ def test_masks_that_are_missing_and_weights_of_another_network_are_told_first(ru
         run(f"spgd --task super_resolution --lpips-weights {weights}")
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_counted_and_has_no_picture(run, tmp_path):
     cell = run(f"spgd --task super_resolution {SHORT} --set learning_rate=1e30", count=1)["spgd/ffhq/super_resolution"]
     assert (cell["mean"], cell["diverged"]) == (None, ["0.png"])

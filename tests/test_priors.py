@@ -25,6 +25,7 @@ class TestNetworkPrior:
         for form in ("vp", "edm"):
             np.testing.assert_allclose(jax.jit(network(form).denoise)(x, 1e-4), x, atol=2e-3)
 
+    @pytest.mark.slow
     def test_the_vp_form_is_the_published_formula(self):
         """x0 = x - sigma F(x / sqrt(sigma^2 + 1), t(sigma)), and eps = F(x_t, t) on the network's own clock."""
         prior, schedule = network("vp", out_channels=6), schedules.ddpm(10)

@@ -240,6 +240,7 @@ class TestDivergence:
         np.testing.assert_array_equal(diverged >= 0, np.repeat(np.arange(5) == 1, 2))
         np.testing.assert_array_equal(np.concatenate([b.last for b in batches]), [False, True] * 5)
 
+    @pytest.mark.slow
     def test_a_batch_that_is_lost_as_a_whole_ends_early(self):
         """Of a run of very many steps, which would take minutes to its end."""
         sampler = jr.spgd(num_steps=200_000, warmup_steps=1, learning_rate=1e30, lr_min_ratio=1.0)

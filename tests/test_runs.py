@@ -59,6 +59,7 @@ def test_a_signal_saves_a_checkpoint_from_which_the_run_goes_on(photographs, tmp
     assert same(training.train(photographs, tmp_path / "run", CONFIG), undisturbed[0])
 
 
+@pytest.mark.slow
 def test_a_finished_run_gives_its_prior_again(photographs, undisturbed):
     prior, run = undisturbed
     assert same(training.train(photographs, run, CONFIG), prior)

@@ -66,6 +66,7 @@ def test_a_run_in_two_sessions_equals_one(photographs, tmp_path, parametrization
         np.testing.assert_allclose(pieces.params[name], a, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_of_another_network_is_not_touched(photographs, tmp_path):
     short = dataclasses.replace(CONFIG, num_steps=2)
     training.train(photographs, tmp_path / "run", short)

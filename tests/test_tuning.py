@@ -23,6 +23,7 @@ def test_what_may_be_traced_is_told_by_the_annotations():
     assert tuning.traceable(jr.diffpir) == {"strength", "zeta", "noise_std"}
 
 
+@pytest.mark.slow
 def test_every_trial_is_what_the_sampler_alone_gives():
     """Settings that are vmapped, settings that are compiled, and batches that mix pictures and settings."""
     grid = {"learning_rate": [0.05, 0.2, 0.1], "num_steps": [3, 4]}

@@ -101,6 +101,7 @@ def test_denoiser_and_gradients_of_any_configuration_are_those_of_the_library(co
     assert_twins(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
@@ -307,6 +308,7 @@ def test_a_signal_ends_a_session_with_a_checkpoint_and_the_next_writes_the_prior
     assert relative_error(prior.denoise(jnp.asarray(x), sigma), expected.detach()) < 1e-3  # weights are in float16
 
 
+@pytest.mark.slow
 def test_the_average_with_the_smallest_errors_is_written(photographs, tmp_path, monkeypatch):
     """By ratios: an error of 4 instead of 2 at a strong noise counts as much as 0.02 instead of 0.01 at a weak one."""
     run = twin_run.init_run(CONFIG, (0.5, 0.9))

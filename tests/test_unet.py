@@ -40,6 +40,7 @@ def test_rematerialisation_changes_nothing():
     assert relative_error(gradient(dataclasses.replace(config, remat=True)), gradient(config)) < 1e-5
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_and_returns_float32(adm_tiny):
     golden = Golden("adm_tiny_io")
     config = dataclasses.replace(ADM_TINY, dtype="bfloat16")
@@ -174,6 +175,7 @@ def test_a_missing_class_label_is_refused():
         apply_unet(config, randomised(config), jnp.ones((1, 8, 8, 3)), jnp.ones(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("silu", [True, False])
 def test_group_norm_has_the_derivatives_of_its_formula_to_the_second_order(silu):
     """With respect to the image, gain and shift; the second order is what gradients through whole samplers need."""
