@@ -150,6 +150,7 @@ class TestClasses:
     ANGLES = ("analyze", "in.png", "--task", "denoising", "--method", "spgd", "--size", 32, "--steps", 2)
 
     def test_angles_need_a_class_too(self, run, tmp_path, class_prior):
+        pytest.importorskip("matplotlib")
         images.save(tmp_path / "in.png", COLOUR)
         code, _, error = run(*self.ANGLES, "--prior", class_prior)
         assert code == 2
@@ -157,6 +158,7 @@ class TestClasses:
 
     @pytest.mark.slow
     def test_angles_are_drawn_for_a_class(self, run, tmp_path, class_prior):
+        pytest.importorskip("matplotlib")
         images.save(tmp_path / "in.png", COLOUR)
         code, _, error = run(*self.ANGLES, "--warmup-steps", 2, "--prior", class_prior, "--label", 1)
         assert code == 0, error
