@@ -11,10 +11,8 @@ of these another one betters in both PSNR and LPIPS: what is left is worth choos
 from collections.abc import Iterator
 from typing import Any
 
-import jax
-
 import jaxrestore as jr
-from benchmarks import _cells, _metrics, _photographs, _run, quality, render
+from benchmarks import _varied
 from jaxrestore import methods
 
 TASKS = ("super_resolution", "gaussian_deblur", "motion_deblur", "inpainting_random", "denoising")
@@ -44,44 +42,29 @@ def affordable(task: jr.Task, method: str, budget: float) -> Iterator[tuple[str,
     Nothing if even the smallest number of steps costs more.
     """
     bounded, tried = TRIED[method]
+    tuned = task.for_method(method)
     for varied in tried:
         changed = {**varied, "mean_of": 1}
-        fitting = None
-        for count in range(1, round(budget) + 1):
-            try:
-                costs = cost(method, {**task.for_method(method), **changed, bounded: count})
-            except ValueError:  # too few for this method
-                continue
-            if costs <= budget:
-                fitting = count
-        if fitting is not None:
+        counts = [n for n in range(1, round(budget) + 1) if _fits(method, {**tuned, **changed, bounded: n}, budget)]
+        if counts:
             words = ", ".join(f"{name} {value:g}" for name, value in varied.items()) or "as tuned"
-            yield words, {**changed, bounded: fitting}
+            yield words, {**changed, bounded: counts[-1]}
+
+
+def _fits(method: str, settings: dict[str, Any], budget: float) -> bool:
+    """Whether settings are possible, and cost no more than a budget."""
+    try:
+        return cost(method, settings) <= budget
+    except ValueError:  # too few steps for this method
+        return False
 
 
 def main() -> None:
     """Measure the cells that are due, then print the table."""
-    parser = _run.parser(__doc__)
-    _photographs.add_options(parser, size=128)
+    parser = _varied.parser(__doc__, TASKS, list(TRIED))
     parser.add_argument("--budget", type=float, default=30.0, help="evaluations, gradients included")
-    parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
-    parser.add_argument("--methods", nargs="+", default=list(TRIED), choices=list(TRIED))
-    _metrics.add_options(parser)
-    _cells.add_options(parser)
     arguments = parser.parse_args()
-    lpips = _metrics.load(arguments)
-    photographs = _photographs.load(arguments)
-    cells = _cells.Cells(_metrics.file_name("budget", lpips), arguments)
-    prior = jr.load_prior("photo")
-    for name in arguments.tasks:
-        task = jr.task(name, image_shape=photographs.stack.shape[1:], key=jax.random.key(1))
-        for method in [method for method in arguments.methods if method in methods.able(task.degradation.operator)]:
-            for words, changed in affordable(task, method, arguments.budget):
-                label = f"{name}/{method}, {words}"
-                if quality.measure(cells, label, task, method, prior, photographs, lpips, changed) is not None:
-                    print(label, flush=True)
-    if cells.path.exists():
-        render.render(cells.path)
+    _varied.measure("budget", arguments, lambda task, method: affordable(task, method, arguments.budget))
 
 
 if __name__ == "__main__":

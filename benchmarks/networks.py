@@ -24,7 +24,17 @@ NETWORKS = ("photo", "ffhq256", "imagenet256")
 
 def photo_facts() -> dict[str, Any]:
     """What a cell that is made with the bundled prior states of it: the checksum of its parameters."""
-    return {"prior": json.loads((BUNDLED / "photo" / "prior.json").read_text())["sha256"]}
+    return {"prior": _photo_sha256()}
+
+
+def is_of_photo(stated: Mapping[str, Any]) -> bool:
+    """Whether a cell or record states that it was made with the prior that is bundled now."""
+    return stated.get("prior") == _photo_sha256()
+
+
+@functools.cache  # pages ask for each cell
+def _photo_sha256() -> str:
+    return json.loads((BUNDLED / "photo" / "prior.json").read_text())["sha256"]
 
 
 def published_config(preset: str) -> UNetConfig:

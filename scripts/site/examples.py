@@ -33,7 +33,7 @@ def small(source: str) -> str:
 def is_of_today(name: str) -> bool:
     """Whether the record beside a tutorial's output names the prior that is bundled now."""
     record = PICTURES / f"{name}.json"
-    return record.exists() and json.loads(record.read_text())["prior"] == networks.photo_facts()["prior"]
+    return record.exists() and networks.is_of_photo(json.loads(record.read_text()))
 
 
 def page(name: str) -> str:

@@ -38,7 +38,7 @@ def warning(record: Mapping[str, Any]) -> str:
     Args:
       record: Of pictures; its prior is compared, and its settings if it states those of a method.
     """
-    same = record["prior"] == networks.photo_facts()["prior"]
+    same = networks.is_of_photo(record)
     if "settings" in record:
         row, definition = jr.METHODS[record["method"]], jr.TASKS[record["task"]]
         today = row.complete(row.at_side(definition.changes(record["method"], "photo"), record["shape"][1:]))

@@ -33,7 +33,7 @@ def earlier(label: str, cell: Mapping[str, Any]) -> list[str]:
 
 def is_todays_prior(cell: Mapping[str, Any]) -> bool:
     """Whether a cell was measured with the prior that is bundled now, or with none."""
-    return cell.get("prior") in (None, networks.photo_facts()["prior"])
+    return cell.get("prior") is None or networks.is_of_photo(cell)
 
 
 def comparable(cells: Cells) -> list[tuple[str, Cells]]:
