@@ -35,7 +35,8 @@ def table(cells: Cells) -> str:
         "Percent of the pixels within mean +- 1, 2 and 3 standard deviations: in all, by the distance to the nearest "
         f"edge, on pictures drawn from the prior. Exact samples of a Gaussian posterior, {samples[0]} of them, have "
         f"{expected}. R is the root mean squared error over what the spread says; the prior's share is that of the "
-        "squared error that comes from the prior being another than the world."
+        "squared error that comes from the prior being another than the world. Where a method's settings answer with "
+        "the mean of several runs (`mean_of`), the deviation is that of such means, and too small by their number's root."
     )
     return f"{words}\n\n{markdown(head, rows)}"
 

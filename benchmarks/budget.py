@@ -23,9 +23,9 @@ TRIED: dict[str, tuple[str, tuple[dict[str, Any], ...]]] = {
     "pigdm": ("num_steps", ({},)),
     "mmps": ("num_steps", ({},)),
     "diffpir": ("num_steps", ({"zeta": 0.3}, {"zeta": 0.5}, {"zeta": 0.75}, {"zeta": 1.0})),
-    "ddnm": ("num_steps", ({"eta": 0.5}, {"eta": 0.85}, {"eta": 1.0})),
+    "ddnm": ("num_steps", ({"eta": 0.3}, {"eta": 0.5}, {"eta": 0.85}, {"eta": 1.0})),
     "ddpg": ("num_steps", ({"zeta": 0.5}, {"zeta": 1.0})),
-    "ddrm": ("num_steps", ({"eta": 0.85}, {"eta": 1.0})),
+    "ddrm": ("num_steps", ({"eta": 0.3}, {"eta": 0.85}, {"eta": 1.0})),
     "daps": ("num_steps", ({},)),
 }
 

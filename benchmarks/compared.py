@@ -54,7 +54,7 @@ _SPGD = Compared(
     {"num_steps": 100, "warmup_steps": 5, **_EDM},
 )
 # Many levels: few of them aim at the posterior mean.
-_PSPGD = Compared("pspgd", "learning_rate", (0.3, 0.6, 1.0, 1.5, 2.0, 3.0), {"evaluations": 96, "detail": 1.0, **_EDM})
+_PSPGD = Compared("pspgd", "learning_rate", (0.1, 0.2, 0.3, 0.6, 1.0, 2.0, 3.0), {"evaluations": 96, "detail": 1.0, **_EDM})
 _SCALES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 COMPARED: dict[str, Compared] = {
     "spgd": _SPGD,
@@ -64,7 +64,7 @@ COMPARED: dict[str, Compared] = {
     "coarse_to_fine": _PSPGD._replace(make=_two_grids),
     "dps": Compared("dps", "scale", _SCALES, {"num_steps": 500}),
     "dpps": Compared("dpps", "scale", _SCALES, {"num_steps": 500}),
-    "pdpps": Compared("pdpps", "scale", (0.5, 1.0, 1.5, 2.0, 3.0, 5.0), {"num_steps": 100}),
+    "pdpps": Compared("pdpps", "scale", (0.1, 0.2, 0.5, 1.0, 2.0, 5.0), {"num_steps": 100}),
     "diffpir": Compared("diffpir", "strength", (0.01, 0.03, 0.1, 0.3, 1.0, 3.0), {"num_steps": 100, "zeta": 1.0}),
     "ddnm": Compared("ddnm", "eta", (0.05, 0.1, 0.2, 0.5, 0.7, 1.0), {"num_steps": 100}),
     "ddpg": Compared("ddpg", "ridge", (0.3, 0.7, 1.0, 2.0, 5.0), {"num_steps": 100, "zeta": 1.0}),

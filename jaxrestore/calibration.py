@@ -6,7 +6,7 @@ from typing import NamedTuple, Unpack
 import jax
 import numpy as np
 
-from jaxrestore import coverage, credible, evaluation
+from jaxrestore import coverage, credible, evaluation, scale
 from jaxrestore.credible import Calibration
 from jaxrestore.degradation import Degradation
 from jaxrestore.priors._base import Prior
@@ -70,7 +70,8 @@ def calibrate(
     num_samples = options.setdefault("num_samples", 8)
     key_noise, key_sampler = jax.random.split(key)
     ys = evaluation.measure_for(options, degradation, truths, key_noise)
-    statistics = posterior_statistics(sampler, prior, degradation, ys, key=key_sampler, **options)
+    with scale.made_of(truths):
+        statistics = posterior_statistics(sampler, prior, degradation, ys, key=key_sampler, **options)
     return credible.from_deviations(coverage.deviations(statistics.mean, statistics.std, truths), num_samples)
 
 
@@ -104,9 +105,10 @@ def held_out(
     options["num_samples"] = calibration.num_samples
     key_noise, key_sampler = jax.random.split(key)
     ys = evaluation.measure_for(options, degradation, truths, key_noise)
-    statistics = posterior_statistics(
-        sampler, prior, degradation, ys, key=key_sampler, calibration=calibration, **options
-    )
+    with scale.made_of(truths):
+        statistics = posterior_statistics(
+            sampler, prior, degradation, ys, key=key_sampler, calibration=calibration, **options
+        )
     away = coverage.deviations(statistics.mean, statistics.std, truths)
 
     def within(multiple: float) -> float:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrestore import images, metrics
+from jaxrestore import images, metrics, scale
 from jaxrestore.degradation import Degradation
 from jaxrestore.metrics.perceptual import weights_for
 from jaxrestore.priors._base import Prior
@@ -171,9 +171,10 @@ def evaluate(
     restored = np.full(truths.shape, np.nan, np.float32)
     divergences: list[Divergence] = []
     started = time.perf_counter()
-    batches = restore_batches(sampler, prior, degradation, ys, key=key_sampler, **options)
-    for best in best_samples(each_sample(batches, divergences)):
-        restored[best.image] = np.clip(best.x, -1.0, 1.0)
+    with scale.made_of(truths):
+        batches = restore_batches(sampler, prior, degradation, ys, key=key_sampler, **options)
+        for best in best_samples(each_sample(batches, divergences)):
+            restored[best.image] = np.clip(best.x, -1.0, 1.0)
     seconds = time.perf_counter() - started
     scores = [score(r, t, lpips=lpips) for r, t in zip(restored, truths, strict=True)]
     return Evaluation(ys, restored, scores, seconds, divergences)

@@ -1,7 +1,8 @@
 """Is a measurement on the scale of pictures in [-1, 1]? Many tools have them on [0, 1], or [0, 255]."""
 
+import contextlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -68,6 +69,18 @@ def warn(degradations: Sequence[Degradation], ys: Any) -> None:
         index, reason = next(iter(found.items()))
         others = f"; so do {len(found) - 1} more" if len(found) > 1 else ""
         warnings.warn(f"measurement {index} of ys {reason}{others}", ScaleWarning, stacklevel=5)
+
+
+@contextlib.contextmanager
+def made_of(truths: np.ndarray) -> Iterator[None]:
+    """No doubts about measurements that the library makes itself, if some of the clean pictures reach below mid-grey.
+
+    Bright pictures among these have measurements with nothing below 0.
+    """
+    with warnings.catch_warnings():
+        if np.min(truths, initial=0.0) < 0:
+            warnings.simplefilter("ignore", ScaleWarning)
+        yield
 
 
 def _reach(degradation: Degradation) -> _Reach:

@@ -92,6 +92,8 @@ TASK_SETTINGS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             "spgd": {"learning_rate": 0.025},
             "dpps": {"scale": 16.0},
             "dps": {"scale": 16.0},
+            # The noise that is measured is the state's own: hardly any of it needs to be drawn anew.
+            "ddnm": {"eta": 0.3},
             "reddiff": {"strength": 2.0},
             "daps": {"learning_rate": 0.01, "lr_min_ratio": 0.01, "tau": 0.2, "sigma_min": 0.1},
         },

@@ -85,6 +85,7 @@ LONGER = {
     "conversion": "ffhq256",
     "fid": "FOLDER FOLDER --weights RESULTS/inception --batch-size 2 --out RESULTS/fid-test.json",
     "first_step": "--repeats 1",
+    "one_picture": "--sizes 32 --batch-sizes 1 --repeats 1",
     "trials": "--count 2",
 }
 
@@ -104,7 +105,7 @@ def test_a_benchmark_starts_and_writes_its_result(name, start):
 @pytest.mark.parametrize("name", LONGER)
 @pytest.mark.filterwarnings("ignore:FID")  # of two pictures
 def test_a_longer_benchmark_starts_and_writes_its_result(name, start, monkeypatch, tmp_path):
-    if name in ("against_torch", "conversion"):
+    if name in ("against_torch", "conversion", "one_picture"):
         pytest.importorskip("torch")
     if name == "against_torch":
         pytest.importorskip("azula")

@@ -89,3 +89,18 @@ def test_the_library_warns_of_the_measurement():
     own = jr.Degradation(operators.Inpainting(jnp.stack([MASK] * 3)), jr.GaussianNoise(0.01))
     with pytest.warns(ScaleWarning, match="measurement 0 of ys has nothing below 0.*; so do 2 more"):
         restored(np.asarray(MASK * (PICTURE + 1.0) / 2.0)[None].repeat(3, 0), own, batched_degradation=True)
+
+
+def test_what_the_library_measures_itself_is_not_doubted_unless_the_clean_pictures_are():
+    degradation, _ = measured(OPERATORS["denoising"], PICTURE)
+    truths = np.stack([PICTURE, np.full(SHAPE, 0.9, np.float32)])
+
+    def calibrated(truths):
+        options = {"key": jax.random.key(0), "num_samples": 2}
+        jr.calibrate(jr.ddnm(num_steps=2), isotropic(SHAPE), degradation, truths, **options)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ScaleWarning)
+        calibrated(truths)
+    with pytest.warns(ScaleWarning, match="measurement 0 of ys has nothing below 0.*; so do 1 more"):
+        calibrated((truths + 1.02) / 2.0)

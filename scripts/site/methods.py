@@ -54,11 +54,13 @@ through the network costs about as much as a forward pass again.
 - **Nothing is known yet**: the task's own method, `pspgd` for most; no step size to choose, few evaluations.
 - **Blur or a reduced picture, and a known noise**: `diffpir` for a high PSNR, `pigdm` for texture, `pspgd` and `pdpps`
   for something between at a third of their cost; `diffpir`, `ddnm` and `ddrm` need no gradients.
+- **Noise alone**: `ddnm`, whose state carries the measurement's noise in place of its own: the best in PSNR and LPIPS, and
+  without gradients.
 - **Missing pixels**: the means of a few samples of `spgd`, `dpps` or `dps`; `repaint` where what is known must stay
   exactly as it is. With 80 % missing, one sample of the bundled prior pays for its texture in PSNR, so there its
   settings answer with the mean of a few (`mean_of`).
 - **Operators that are not linear** (over-exposure, haze, a function of yours): `spgd`, `pspgd`, `mmps` and `daps`.
-- **Samples whose spread means something**: `dpps` and `mmps` come nearest to exact posteriors, none of them everywhere;
+- **Samples whose spread means something**: `mmps` comes nearest to exact posteriors, no method is right everywhere;
   see [Do samplers sample?](../results/posterior.md).
 
 The [results](../results/index.md) have the numbers.
