@@ -36,7 +36,7 @@ def table(cells: Cells) -> str:
         f"edge, on pictures drawn from the prior. Exact samples of a Gaussian posterior, {samples[0]} of them, have "
         f"{expected}. R is the root mean squared error over what the spread says; the prior's share is that of the "
         "squared error that comes from the prior being another than the world. Where a method's settings answer with "
-        "the mean of several runs (`mean_of`), the deviation is that of such means, and too small by their number's root."
+        "the mean of several runs (`mean_of`), the deviation is that of such means, and smaller."
     )
     return f"{words}\n\n{markdown(head, rows)}"
 

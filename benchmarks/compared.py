@@ -54,7 +54,9 @@ _SPGD = Compared(
     {"num_steps": 100, "warmup_steps": 5, **_EDM},
 )
 # Many levels: few of them aim at the posterior mean.
-_PSPGD = Compared("pspgd", "learning_rate", (0.1, 0.2, 0.3, 0.6, 1.0, 2.0, 3.0), {"evaluations": 96, "detail": 1.0, **_EDM})
+_PSPGD = Compared(
+    "pspgd", "learning_rate", (0.1, 0.2, 0.3, 0.6, 1.0, 2.0, 3.0), {"evaluations": 96, "detail": 1.0, **_EDM}
+)
 _SCALES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 COMPARED: dict[str, Compared] = {
     "spgd": _SPGD,

@@ -65,7 +65,7 @@ def measure(prior: NetworkPrior, shape: tuple[int, ...], *, repeats: int) -> dic
     """Time all forms in turns, once both sides are seen to compute the same."""
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
     cases: Mapping[str, Callable[[], Any]] = {**jax_cases(prior, x), **torch_cases(prior, x)}
-    ours, theirs = np.asarray(cases["jaxrestore"]()), cases["torch"]().numpy()
+    ours, theirs = (np.asarray(cases[name]()) for name in ("jaxrestore", "torch"))
     times = _run.alternate(cases, repeats=repeats)
     medians = {name: t["median_s"] for name, t in times.items()}
     return {

@@ -54,8 +54,8 @@ through the network costs about as much as a forward pass again.
 - **Nothing is known yet**: the task's own method, `pspgd` for most; no step size to choose, few evaluations.
 - **Blur or a reduced picture, and a known noise**: `diffpir` for a high PSNR, `pigdm` for texture, `pspgd` and `pdpps`
   for something between at a third of their cost; `diffpir`, `ddnm` and `ddrm` need no gradients.
-- **Noise alone**: `ddnm`, whose state carries the measurement's noise in place of its own: the best in PSNR and LPIPS, and
-  without gradients.
+- **Noise alone**: `ddnm`, whose state carries the measurement's noise in place of its own: the best in PSNR and
+  LPIPS, and without gradients.
 - **Missing pixels**: the means of a few samples of `spgd`, `dpps` or `dps`; `repaint` where what is known must stay
   exactly as it is. With 80 % missing, one sample of the bundled prior pays for its texture in PSNR, so there its
   settings answer with the mean of a few (`mean_of`).
