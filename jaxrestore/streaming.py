@@ -265,23 +265,6 @@ def advance(run: Run, *arguments: Any, steps: int) -> tuple[Any, jax.Array]:
     return _advance(run.sampler, run.batched, *arguments, jnp.int32(steps))
 
 
-def compile_ahead(sampler: Sampler, prior: Prior, degradation: Degradation, *, batch_size: int = 1) -> None:
-    """Compile the programs of a run that is to follow, for instance in a thread while another one goes on.
-
-    Args:
-      sampler: Of the run, as the next two.
-      prior: What images look like.
-      degradation: How the measurements, float32, were made; one for all of them.
-      batch_size: Samples in a batch of it.
-    """
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), batch_size))
-    y = jax.ShapeDtypeStruct((batch_size, *degradation.measurement_shape), jnp.float32)
-    state = jax.eval_shape(functools.partial(_start, sampler, False), keys, prior, degradation, y)
-    diverged, steps = jax.ShapeDtypeStruct((batch_size,), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)
-    _ = _start.lower(sampler, False, keys, prior, degradation, y).compile()
-    _ = _advance.lower(sampler, False, state, diverged, prior, degradation, y, steps).compile()
-
-
 @functools.partial(jax.jit, static_argnums=0)
 def _relevant(batched: bool, degradation, y):
     axes = degradation_axes(degradation, batched)

@@ -7,7 +7,6 @@ import pytest
 from conftest import isotropic
 
 import jaxrestore as jr
-from jaxrestore import streaming
 
 restore_module = importlib.import_module("jaxrestore.restore")  # the function of that name hides it
 
@@ -306,15 +305,3 @@ class TestReducers:
 
         next(restore_module.best_samples(watched()))
         assert asked == [0, 0, 0, 0]
-
-
-def test_a_run_finds_what_was_compiled_ahead(caplog):
-    sampler = jr.spgd(num_steps=5, warmup_steps=2, learning_rate=0.04)  # no other test compiles it
-    streaming.compile_ahead(sampler, PRIOR, DEGRADATION)
-    with jax.log_compiles():
-        jr.restore(sampler, PRIOR, DEGRADATION, YS[:1], key=KEY)
-        ready = caplog.text
-        jr.restore(sampler, PRIOR, DEGRADATION, YS[:2], key=KEY)
-    for program in ("jit(_start)", "jit(_advance)"):
-        assert f"compilation of {program}" not in ready
-        assert f"compilation of {program}" in caplog.text  # of another batch

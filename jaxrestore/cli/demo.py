@@ -2,35 +2,24 @@
 
 import math
 import pathlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import click
 import numpy as np
 
-from jaxrestore import evaluation, images, streaming
+from jaxrestore import evaluation, images
 from jaxrestore.cli import _targets
 from jaxrestore.cli._options import PATH, force_option, quiet_option, seed_option
 from jaxrestore.cli._reports import print_table
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.methods import METHODS
 from jaxrestore.priors import load_prior
-from jaxrestore.priors._base import Prior
-from jaxrestore.samplers import Sampler
-from jaxrestore.tasks import TASKS, Task, task
+from jaxrestore.tasks import TASKS, task
 
 PHOTOGRAPH = pathlib.Path(__file__).parent.parent / "photographs" / "coffee.png"  # Rachel Michetti, CC0
 TASK_NAMES = ("super_resolution", "gaussian_deblur", "inpainting_random")
 METHOD_NAMES = ("pspgd", "pdpps")  # SPGD and DPPS, preconditioned
-
-
-class _Run(NamedTuple):
-    """One method on one task."""
-
-    task: Task
-    method_name: str
-    sampler: Sampler
 
 
 class _Row(NamedTuple):
@@ -82,56 +71,35 @@ def command(
     truth = images.resize(images.centre(images.load(photo)), (size, size))
     prior = load_prior("photo")
     names = tuple(METHODS) if everything else METHOD_NAMES
-    tasks = [task(name, image_shape=(size, size, 3), key=key_for("operator", seed)) for name in TASK_NAMES]
     rows: list[_Row] = []
     table: list[tuple[Any, ...]] = []
     saved, unsaved = False, None
-    for run in _compiled(prior, [run for degraded in tasks for run in _runs(degraded, names, steps)]):
-        task_name = run.task.name
-        key = key_for("evaluation", seed)  # one for all, so every method is given the same measurement
-        result = evaluation.evaluate(run.sampler, prior, run.task.degradation, truth[None], key=key, progress=not quiet)
-        if not rows or rows[-1].task_name != task_name:
-            rows.append(_Row(task_name, result.measurements[0], {}))
-            simple = run.task.simple_answer(result.measurements[0])
-            if simple is not None:
-                table.append((task_name, "simple answer", *evaluation.score(simple, truth), ""))
-        rows[-1].results[run.method_name] = result
-        table.append((task_name, run.method_name, *result.scores[0], f"{result.seconds:.0f}"))
-        try:
-            images.save(out, _sheet(names, rows, truth), overwrite=force or saved)
-            saved = True
-        except OSError as error:  # the scores are told all the same
-            unsaved = error
-        click.echo(f"{out}: {task_name} with {run.method_name}, {result.scores[0].psnr:.1f} dB")
+    for task_name in TASK_NAMES:
+        degraded = task(task_name, image_shape=(size, size, 3), key=key_for("operator", seed))
+        for method_name in names:
+            row = METHODS[method_name]
+            if row.refusal(degraded.degradation.operator):
+                continue
+            settings: dict[str, Any] = {row.length: steps} if steps else {}
+            sampler = degraded.sampler(method_name, **settings)
+            key = key_for("evaluation", seed)  # one for all, so every method is given the same measurement
+            result = evaluation.evaluate(sampler, prior, degraded.degradation, truth[None], key=key, progress=not quiet)
+            if not rows or rows[-1].task_name != task_name:
+                rows.append(_Row(task_name, result.measurements[0], {}))
+                simple = degraded.simple_answer(result.measurements[0])
+                if simple is not None:
+                    table.append((task_name, "simple answer", *evaluation.score(simple, truth), ""))
+            rows[-1].results[method_name] = result
+            table.append((task_name, method_name, *result.scores[0], f"{result.seconds:.0f}"))
+            try:
+                images.save(out, _sheet(names, rows, truth), overwrite=force or saved)
+                saved = True
+            except OSError as error:  # the scores are told all the same
+                unsaved = error
+            click.echo(f"{out}: {task_name} with {method_name}, {result.scores[0].psnr:.1f} dB")
     print_table("Results", ("task", "method", "PSNR", "SSIM", "LPIPS (alex)", "seconds"), table)
     if unsaved is not None:
         raise unsaved
-
-
-def _runs(degraded: Task, method_names: Sequence[str], steps: int | None) -> Iterator[_Run]:
-    """Those of the methods that can do a task."""
-    for name in method_names:
-        row = METHODS[name]
-        if not row.refusal(degraded.degradation.operator):
-            changed: dict[str, Any] = {row.length: steps} if steps else {}
-            yield _Run(degraded, name, degraded.sampler(name, **changed))
-
-
-def _compiled(prior: Prior, runs: Sequence[_Run]) -> Iterator[_Run]:
-    """The runs one after the other, each while the next one is compiled: half of a short run's time is compilation.
-
-    The first has the processor for itself, so that there is something to look at soon.
-    """
-    with ThreadPoolExecutor(1) as executor:
-        ahead: list[Future[None]] = []
-        for place, run in enumerate(runs):
-            _ = wait(ahead)  # if it failed, so does the run, which says why
-            ahead = [
-                executor.submit(streaming.compile_ahead, following.sampler, prior, following.task.degradation)
-                for following in runs[place + 1 : place + 2]
-                if place > 0
-            ]
-            yield run
 
 
 def _enlarge(y: np.ndarray, size: int) -> np.ndarray:
