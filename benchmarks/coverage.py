@@ -23,7 +23,7 @@ import numpy as np
 
 import jaxrestore as jr
 from benchmarks import _cells, _photographs, _run, quality, render
-from jaxrestore import coverage, evaluation, methods, schedules
+from jaxrestore import coverage, evaluation, methods, scale, schedules
 from jaxrestore.methods import METHODS
 from jaxrestore.priors import Prior
 
@@ -114,7 +114,8 @@ def measure(
     options = {"num_samples": num_samples, "batch_size": batch_size, "progress": True}
     try:
         sampler = task.sampler(method)
-        statistics = jr.posterior_statistics(sampler, prior, task.degradation, ys, key=key_sampler, **options)
+        with scale.made_of(truths):
+            statistics = jr.posterior_statistics(sampler, prior, task.degradation, ys, key=key_sampler, **options)
     except jr.DivergenceError as error:
         statistics = error.result
     return count(truths, statistics, num_samples)

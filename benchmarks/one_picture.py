@@ -7,8 +7,8 @@ every norm and its SiLU left out. `taskset -c 0` before the command tells what t
 how many there are. Needs the extra `verify`.
 """
 
-import dataclasses
 import importlib.metadata
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,18 +18,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jaxrestore as jr
 from benchmarks import _cells, _run, networks
+from benchmarks.cases import LEVEL
 from jaxrestore.priors import NetworkPrior, unet
-
-SIGMA = 0.5
 
 
 def jax_cases(prior: NetworkPrior, x: np.ndarray) -> dict[str, Callable[[], jax.Array]]:
     """This library's forms, by what is left out."""
 
     def denoise(prior, x):
-        return jax.vmap(lambda x: prior.denoise(x, jnp.float32(SIGMA)))(x)
+        return jax.vmap(lambda x: prior.denoise(x, jnp.float32(LEVEL)))(x)
 
     def without_norms(prior, x):
         with mock.patch.object(unet, "group_norm", lambda x, *_: x):  # while it is traced
@@ -48,7 +46,7 @@ def torch_cases(prior: NetworkPrior, x: np.ndarray) -> dict[str, Callable[[], An
 
     network = twin.TwinUNet(prior.config)
     network.load_state_dict(twin.from_params(prior.params))
-    noisy, sigma = torch.from_numpy(x), torch.full((len(x),), SIGMA)
+    noisy, sigma = torch.from_numpy(x), torch.full((len(x),), LEVEL)
 
     def whole() -> Any:
         with torch.inference_mode():
@@ -87,19 +85,15 @@ def main() -> None:
     arguments = parser.parse_args()
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cells = _cells.Cells("one_picture", arguments)
-    photo = jr.load_prior("photo")
-    for dtype in arguments.dtypes:
-        prior = dataclasses.replace(photo, config=dataclasses.replace(photo.config, dtype=dtype))
-        for size in arguments.sizes:
-            for batch in arguments.batch_sizes:
-                label, shape = f"{size}/{dtype}/{batch}/threads {threads}", (batch, size, size, 3)
-                facts = {"shape": list(shape), "dtype": dtype, "threads": threads, **networks.photo_facts()}
-                if not cells.due(label, facts):
-                    continue
-                cell = measure(prior, shape, repeats=arguments.repeats)
-                cells.write({label: {**facts, **cell, "versions": {"torch": importlib.metadata.version("torch")}}})
-                for name, ratio in cell["times_as_long_as_jaxrestore"].items():
-                    print(f"{label}  {name:22s} {1e3 * cell['seconds'][name]:8.1f} ms  {ratio:5.2f} x", flush=True)
+    for dtype, size, batch in itertools.product(arguments.dtypes, arguments.sizes, arguments.batch_sizes):
+        label, shape = f"{size}/{dtype}/{batch}/threads {threads}", (batch, size, size, 3)
+        facts = {"shape": list(shape), "dtype": dtype, "threads": threads, **networks.photo_facts()}
+        if not cells.due(label, facts):
+            continue
+        cell = measure(networks.load("photo", dtype), shape, repeats=arguments.repeats)
+        cells.write({label: {**facts, **cell, "versions": {"torch": importlib.metadata.version("torch")}}})
+        for name, ratio in cell["times_as_long_as_jaxrestore"].items():
+            print(f"{label}  {name:22s} {1e3 * cell['seconds'][name]:8.1f} ms  {ratio:5.2f} x", flush=True)
     print(cells.path)
 
 
