@@ -179,6 +179,21 @@ class Method:
         grows = {self.weight} if self.weight_grows_with_side else set()
         return {name: value * factor if name in grows else value for name, value in settings.items()}
 
+    def at_gain(self, settings: Settings, gain: Callable[[], float]) -> dict[str, Any]:
+        """Settings stated for one operator, for one whose norm is `gain()` times as large.
+
+        What `recommended` derives from the norm changes as it would there: a rate that suits super-resolution by 4
+        diverges by 2, where the norm is twice as large.
+        """
+        stated = {} if self.derived is None else self.derived(lambda: 1.0)
+        if not stated.keys() & settings.keys():
+            return dict(settings)
+        assert self.derived is not None
+        wanted = self.derived(gain)
+        return {
+            name: value * (wanted[name] / stated[name]) if name in stated else value for name, value in settings.items()
+        }
+
 
 def _on_grid(
     method: Method, settings: Settings, *, sigma_max: float, sigma_min: float, start: FirstImage | None

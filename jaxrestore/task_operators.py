@@ -13,6 +13,7 @@ from jaxrestore import operators
 from jaxrestore.geometry import Options, Shape
 from jaxrestore.noise import GaussianNoise, JPEGNoise, Noise, NoNoise
 from jaxrestore.operators.blur import gaussian_kernel
+from jaxrestore.operators.resize import reduction_matrix
 from jaxrestore.pictures import jpeg_file
 
 
@@ -171,3 +172,20 @@ def denoising(shape: Shape, key: jax.Array):
 def colorization(shape: Shape, key: jax.Array):
     """Its grey."""
     return operators.Colorization(shape)
+
+
+def usual_gain(operator: operators.Operator) -> float:
+    """No option changes how strong the operator is."""
+    return 1.0
+
+
+def reduction_gain(operator: operators.SuperResolution) -> float:
+    """Averages of fewer pixels are larger; so is the last of a side that the factor does not divide."""
+    rows, columns = (reduction_matrix(n, operator.factor, operator.kernel) for n in operator.image_shape[:2])
+    norm = (np.linalg.norm(rows @ rows.T, 2) * np.linalg.norm(columns @ columns.T, 2)) ** 0.5
+    return 4 * max(1 / operator.factor, float(norm))
+
+
+def exposure_gain(operator: operators.HighDynamicRange) -> float:
+    """As much as is brightened."""
+    return float(operator.scale) / 2

@@ -36,6 +36,7 @@ class TaskDefinition:
     multiple: Callable[[Options], int] = lambda options: 1  # what the image's sides must be multiples of
     stored: Literal["colour", "grey", "array"] = "colour"  # how a measurement is kept on disk: as a picture, or .npy
     simple_answer: Callable[[Any, np.ndarray], np.ndarray | None] = simple_answers.unchanged  # (operator, y)
+    gain: Callable[[Any], float] = task_operators.usual_gain  # ||A|| of an operator over that with the usual options
     drawn: str | None = None  # the option, an array, that the key draws unless it is given
     noise: Callable[[Any, float], Noise] = task_operators.gaussian_noise  # (operator, its strength) -> noise
     instead: str | None = None  # as `drawn`, of tasks that compute what is not given
@@ -84,6 +85,7 @@ _ROWS = (
         image_shape=geometry.enlarged_shape,
         multiple=geometry.factor,
         simple_answer=simple_answers.enlarged,
+        gain=task_operators.reduction_gain,
         damage="too small",
         hint="--option factor=4",
     ),
@@ -153,6 +155,7 @@ _ROWS = (
         task_operators.high_dynamic_range,
         0.05,
         simple_answer=simple_answers.darkened,
+        gain=task_operators.exposure_gain,
         damage="burnt out",
         method="spgd",
     ),
@@ -276,7 +279,8 @@ class Task:
             return published.settings(method, self.name, which, noise_std=None if std is None else float(std))
         if name == "recommended":
             return row.recommended(lambda: self.operator_norm, given)
-        return row.at_side(self.definition.changes(method, settings), self.degradation.image_shape)
+        tuned = row.at_side(self.definition.changes(method, settings), self.degradation.image_shape)
+        return row.at_gain(tuned, lambda: self.definition.gain(self.degradation.operator))
 
     @functools.cached_property
     def operator_norm(self) -> float:

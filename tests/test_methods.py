@@ -127,6 +127,15 @@ class TestRows:
         changed = {k for k in settings if there[k] != settings[k]}
         assert changed == ({row.weight} if row.weight_grows_with_side else set())
 
+    @pytest.mark.parametrize("name", SMALL)
+    def test_settings_for_another_norm_change_as_those_derived_from_it(self, name):
+        row = jr.METHODS[name]
+        settings = {k: v for k, v in row.complete({}).items() if isinstance(v, float)}
+        there = row.at_gain(settings, lambda: 2.0)
+        changed = {k: there[k] / settings[k] for k in settings if there[k] != settings[k]}
+        assert changed == ({"learning_rate": 0.25} if name in ("spgd", "daps") else {})
+        assert row.at_gain(settings, lambda: 1.0) == settings
+
     def test_the_mean_of_several_runs_costs_several(self):
         one, four = (jr.METHODS["dps"].evaluations({"num_steps": 10, "mean_of": n}) for n in (1, 4))
         assert one == (10, 10)

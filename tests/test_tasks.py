@@ -46,6 +46,31 @@ def test_options_reach_the_operator_and_the_key_draws_the_mask():
     assert not np.array_equal(masks[0], masks[2])
 
 
+@pytest.mark.parametrize("method", ["spgd", "daps"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *(("super_resolution", {"factor": f}) for f in (1, 2, 3, 4, 8)),
+        *(("super_resolution", {"factor": 4, "kernel": k}) for k in ("average", "bilinear", "gaussian")),
+        *(("high_dynamic_range", {"scale": s}) for s in (0.5, 2.0, 8.0)),
+    ],
+)
+def test_tuned_rates_are_as_far_below_the_stable_ones_whatever_the_options(name, options, method):
+    def share(task):
+        rate = task.for_method(method)["learning_rate"]
+        return rate / task.for_method(method, "recommended")["learning_rate"]
+
+    usual, task = (jr.task(name, image_shape=(48, 48, 3), **o) for o in ({}, options))
+    assert share(task) == pytest.approx(share(usual), rel=0.08)  # norms are found by iteration, from below
+
+
+def test_the_tuned_rate_minds_the_last_pixels_of_a_side_that_the_factor_does_not_divide():
+    rates = [jr.task("super_resolution", image_shape=(n, n, 3), factor=3).for_method("spgd") for n in (63, 64)]
+    norms = [jr.task("super_resolution", image_shape=(n, n, 3), factor=3).operator_norm for n in (63, 64)]
+    assert rates[0]["learning_rate"] == pytest.approx(9 * (3 / 4) ** 2, rel=0.02)
+    assert rates[1]["learning_rate"] / rates[0]["learning_rate"] == pytest.approx((norms[0] / norms[1]) ** 2, rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
