@@ -58,6 +58,20 @@ _PSPGD = Compared(
     "pspgd", "learning_rate", (0.1, 0.2, 0.3, 0.6, 1.0, 2.0, 3.0), {"evaluations": 96, "detail": 1.0, **_EDM}
 )
 _SCALES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+_DPPS = Compared("dpps", "scale", _SCALES, {"num_steps": 500})
+_PDPPS = Compared("pdpps", "scale", (0.1, 0.2, 0.5, 1.0, 2.0, 5.0), {"num_steps": 100})
+
+
+def _ablated(compared: Compared) -> dict[str, Compared]:
+    """DPPS's two ideas each alone, and without both."""
+    alone = {"selection alone": {"aligned": False}, "aligned start alone": {"n_max": 1}}
+    parts = {**alone, "neither idea": {"aligned": False, "n_max": 1}}
+    return {
+        f"{compared.method}, {words}": compared._replace(settings={**compared.settings, **part}, by_default=False)
+        for words, part in parts.items()
+    }
+
+
 COMPARED: dict[str, Compared] = {
     "spgd": _SPGD,
     "spgd, no momentum": _SPGD._replace(settings={**_SPGD.settings, "momentum": 0.0}, by_default=False),
@@ -65,8 +79,10 @@ COMPARED: dict[str, Compared] = {
     "pspgd": _PSPGD,
     "coarse_to_fine": _PSPGD._replace(make=_two_grids),
     "dps": Compared("dps", "scale", _SCALES, {"num_steps": 500}),
-    "dpps": Compared("dpps", "scale", _SCALES, {"num_steps": 500}),
-    "pdpps": Compared("pdpps", "scale", (0.1, 0.2, 0.5, 1.0, 2.0, 5.0), {"num_steps": 100}),
+    "dpps": _DPPS,
+    **_ablated(_DPPS),
+    "pdpps": _PDPPS,
+    **_ablated(_PDPPS),
     "diffpir": Compared("diffpir", "strength", (0.01, 0.03, 0.1, 0.3, 1.0, 3.0), {"num_steps": 100, "zeta": 1.0}),
     "ddnm": Compared("ddnm", "eta", (0.05, 0.1, 0.2, 0.5, 0.7, 1.0), {"num_steps": 100}),
     "ddpg": Compared("ddpg", "ridge", (0.3, 0.7, 1.0, 2.0, 5.0), {"num_steps": 100, "zeta": 1.0}),
