@@ -3,8 +3,8 @@
 "photo": for the bundled prior, a network far smaller than those of the papers, with a number of steps that suits a CPU.
 They were tuned on photographs of its validation set for super-resolution, Gaussian deblurring and random inpainting,
 roughly for motion deblurring, denoising and DPS's box inpainting, and carried over to the rest by the size of their
-operators. Those that depend on the size of the image are stated for 256x256, and step sizes for the usual options of the
-task (`Method.at_side`, `Method.at_gain`).
+operators. Those that depend on the size of the image are stated for 256x256, step sizes for the usual options of a task
+(`Method.at_side`, `Method.at_gain`).
 
 The other sets are no tables: "recommended" is derived for each operator by what a row of `METHODS` says, and
 "published" is what papers publish, in `jaxrestore.published`.

@@ -14,6 +14,8 @@ from jaxrestore._pytree import pytree
 from jaxrestore.cli.demo import PHOTOGRAPH
 from jaxrestore.operators.enlarged import enlarge, enlargement_error, reduce
 from jaxrestore.priors._base import predict_from_denoiser
+from jaxrestore.samplers import starts
+from jaxrestore.samplers.likelihood import noise_variance
 from jaxrestore.samplers.multigrid import coarse_degradation
 
 KEY = jax.random.key(0)
@@ -164,9 +166,31 @@ def test_over_grids_each_passes_on_at_twice_the_noise_of_the_next(prior):
 def test_what_enlargement_cannot_express_is_noise():
     coarse = coarse_degradation(FINE, 2)
     error = enlargement_error(FINE.operator, 2)
-    np.testing.assert_allclose(coarse.noise.std, np.hypot(0.05, error), rtol=1e-5)
+    variance = noise_variance(coarse, None, jnp.float32)
+    np.testing.assert_allclose(variance, 0.05**2 + error**2, rtol=1e-5)
+    coarser = coarse_degradation(coarse, 2)
+    further = enlargement_error(coarse.operator, 2)
+    np.testing.assert_allclose(noise_variance(coarser, None, jnp.float32), variance + further**2, rtol=1e-5)
     poisson = jr.Degradation(FINE.operator, jr.PoissonNoise(1.0))
     assert coarse_degradation(poisson, 2).noise is poisson.noise
+    np.testing.assert_allclose(noise_variance(coarse_degradation(poisson, 2), 0.05, jnp.float32), variance, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["pspgd", "pdpps", "diffpir", "ddpg", "pigdm"])
+def test_noise_that_is_stated_gives_what_the_same_noise_of_the_degradation_gives(method):
+    small = {"evaluations": 4} if method == "pspgd" else {"num_steps": 6}
+    ways = [jr.METHODS[method].build(grids=2, **small, **stated) for stated in ({}, {"noise_std": 0.05})]
+    np.testing.assert_allclose(*(way.sample(KEY, AnySize(), FINE, Y).image for way in ways), atol=1e-5)
+
+
+@pytest.mark.parametrize("sides", [(16, 12), (15, 13)])
+def test_a_coarser_grid_starts_from_the_measurement_reduced(sides):
+    for operator in (operators.Denoising((*sides, 3)), operators.Inpainting(jnp.ones(sides), 3)):
+        coarse = coarse_degradation(jr.Degradation(operator, jr.NoNoise()), 2)
+        y = jax.random.normal(KEY, (*sides, 3))
+        np.testing.assert_array_equal(starts.upsample(coarse, y), reduce(y, 2))
+        twice = coarse_degradation(coarse, 2)
+        assert starts.upsample(twice, y).shape == twice.image_shape
 
 
 @pytest.mark.parametrize("quality", [5, 50])
@@ -176,9 +200,7 @@ def test_what_jpeg_loses_is_noise_of_pixels_on_a_coarser_grid(quality):
     fine = jr.task("jpeg", image_shape=shape, quality=quality).degradation
     photograph = jnp.asarray(images.load(PHOTOGRAPH)[:64, :64])
     lost = jnp.sqrt(jnp.mean(jnp.square(fine.measure(KEY, photograph) - photograph)))
-    noise = coarse_degradation(fine, 2).noise
-    own = jnp.sqrt(jnp.square(noise.std) - jnp.square(enlargement_error(fine.operator, 2)))
-    assert 0.3 * lost < own < 3 * lost
+    assert 0.3 * lost < coarse_degradation(fine, 2).noise.std < 3 * lost
 
 
 def test_a_prior_of_one_size_is_warned_of():

@@ -31,12 +31,16 @@ def reduce(x: jax.Array, factor: int) -> jax.Array:
 class Enlarged:
     """A(U x): the measurement of an image on a grid that is `factor` times coarser, enlarged bilinearly by U.
 
+    `error` is the deviation of what such an image cannot express of a measurement (see `enlargement_error`): samplers
+    that are told the noise count it as further noise, whoever told them.
+
     Raises:
       ValueError: If `factor` is below 1.
     """
 
     operator: Operator
     factor: int = static(default=2)
+    error: jax.typing.ArrayLike = 0.0
 
     def __post_init__(self) -> None:
         _checks.at_least("factor", self.factor, 1)
@@ -56,6 +60,12 @@ class Enlarged:
     def measurement_shape(self) -> tuple[int, ...]:
         """The operator's own."""
         return self.operator.measurement_shape
+
+    @property
+    def error_variance(self) -> jax.Array:
+        """The square of the error, with that of a coarser grid inside."""
+        inner = self.operator.error_variance if isinstance(self.operator, Enlarged) else 0.0
+        return inner + jnp.square(self.error)
 
     def relevant(self, y: jax.Array) -> jax.Array:
         """What the operator inside does not measure is left out."""

@@ -16,6 +16,7 @@ from jaxrestore.degradation import Degradation
 from jaxrestore.noise import GaussianNoise, JPEGNoise, NoNoise
 from jaxrestore.operators import Operator
 from jaxrestore.operators._base import Needs, unmet
+from jaxrestore.operators.enlarged import Enlarged
 from jaxrestore.operators.jpeg import DecodedJPEG
 
 Estimate = Callable[[jax.Array], tuple[jax.Array, Any]]  # noisy image -> (denoised image, whatever else comes with it)
@@ -57,6 +58,8 @@ def require(method: str, needs: Needs, degradation: Degradation) -> None:
 def noise_variance(degradation: Degradation, std: jax.typing.ArrayLike | None, dtype: Any) -> jax.Array:
     """Variance of the measurement noise, in a dtype: the degradation's own, or that of a given standard deviation.
 
+    On a coarser grid what that grid cannot express comes on top.
+
     Raises:
       TypeError: If none is given and the degradation's noise is not Gaussian; or if JPEG's noise is another operator's.
     """
@@ -70,7 +73,9 @@ def noise_variance(degradation: Degradation, std: jax.typing.ArrayLike | None, d
         _check_jpeg(noise, degradation.operator)
     if std is None:
         std = noise.std if isinstance(noise, GaussianNoise | JPEGNoise) else 0.0
-    return jnp.square(jnp.asarray(std, dtype))
+    operator = degradation.operator
+    further = operator.error_variance if isinstance(operator, Enlarged) else 0.0
+    return jnp.square(jnp.asarray(std, dtype)) + jnp.asarray(further, dtype)
 
 
 def _check_jpeg(noise: JPEGNoise, operator: Operator) -> None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxrestore import _checks
 from jaxrestore.degradation import Degradation
-from jaxrestore.noise import GaussianNoise, JPEGNoise, NoNoise
+from jaxrestore.noise import GaussianNoise, JPEGNoise
 from jaxrestore.operators import Operator
 from jaxrestore.operators.enlarged import Enlarged, enlarge, enlargement_error, typical_image
 from jaxrestore.priors._base import Prior
@@ -25,25 +25,21 @@ _OVERLAP = 1.2
 def coarse_degradation(degradation: Degradation, factor: int) -> Degradation:
     """The degradation as an image on a coarser grid has it.
 
-    What enlargement cannot express of an image (see `enlargement_error`) counts as further noise of the measurement.
-    JPEG's, which is white in a decomposition that the coarse operator has not, is that of a typical image's pixels.
-    Other noise that is not Gaussian stays as it is.
+    What enlargement cannot express of an image is the operator's error, which counts as further noise. JPEG's noise,
+    which is white in a decomposition that the coarse operator has not, is that of a typical image's pixels.
     """
     operator, noise = degradation.operator, degradation.noise
-    if isinstance(noise, GaussianNoise | JPEGNoise | NoNoise):
-        std = _pixel_std(noise, operator.image_shape)
-        error = enlargement_error(operator, factor)
-        noise = GaussianNoise(jnp.hypot(jnp.asarray(std, error.dtype), error))
-    # To the type checker whether it is linear is a fact of the class; here it is one of the operator inside.
-    return Degradation(cast(Operator, Enlarged(operator, factor)), noise)
-
-
-def _pixel_std(noise: GaussianNoise | JPEGNoise | NoNoise, shape: tuple[int, int, int]) -> jax.typing.ArrayLike:
-    """The deviation of a measurement's entries."""
     if isinstance(noise, JPEGNoise):
-        x = jnp.clip(jnp.asarray(typical_image(shape)), -1.0, 1.0)
-        return jnp.sqrt(jnp.mean(jnp.square(noise(jax.random.key(0), x) - x)))  # nothing is drawn
-    return noise.std if isinstance(noise, GaussianNoise) else 0.0
+        noise = GaussianNoise(_pixel_std(noise, operator.image_shape))
+    # To the type checker whether it is linear is a fact of the class; here it is one of the operator inside.
+    coarse = cast(Operator, Enlarged(operator, factor, enlargement_error(operator, factor)))
+    return Degradation(coarse, noise)
+
+
+def _pixel_std(noise: JPEGNoise, shape: tuple[int, int, int]) -> jax.Array:
+    """The deviation of a measurement's entries."""
+    x = jnp.clip(jnp.asarray(typical_image(shape)), -1.0, 1.0)
+    return jnp.sqrt(jnp.mean(jnp.square(noise(jax.random.key(0), x) - x)))  # nothing is drawn
 
 
 class Part(Protocol):

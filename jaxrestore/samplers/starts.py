@@ -10,6 +10,7 @@ from jaxrestore import _checks
 from jaxrestore._numerics import like
 from jaxrestore.degradation import Degradation
 from jaxrestore.operators import Composed, CompressedSensing, Enlarged, Operator, PhaseRetrieval
+from jaxrestore.operators.enlarged import reduce
 from jaxrestore.samplers._recipes import remembered
 
 FirstImage = Callable[[Degradation, jax.Array], jax.Array]  # (degradation, y) -> (H, W, C), which noise is added to
@@ -31,8 +32,9 @@ def noise_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: ja
 def aligned_start(key: jax.Array, degradation: Degradation, y: jax.Array, abar: jax.typing.ArrayLike) -> jax.Array:
     """x_T = sqrt(abar_T) U(y) + sqrt(1 - abar_T) n: the measurement's low frequencies under the usual noise.
 
-    U repeats pixels where y is a smaller image and is the identity where it has the image's shape; where y is no image
-    (Fourier amplitudes, coefficients of a transform), the start is plain noise.
+    U repeats pixels where y is a smaller image, is the identity where it has the image's shape, and reduces y where the
+    image is on a coarser grid; where y is no image (Fourier amplitudes, coefficients of a transform), the start is
+    plain noise.
 
     References:
       Wu et al., Diffusion Posterior Proximal Sampling for Image Restoration, ACM MM 2024 (arXiv 2402.16907), aligned
@@ -64,12 +66,19 @@ def _mixed(image: jax.Array, noise: jax.Array, abar: jax.typing.ArrayLike) -> ja
 
 
 def upsample(degradation: Degradation, y: jax.Array) -> jax.Array | None:
-    """The measurement as an image, its pixels repeated; None where it is no image."""
+    """The measurement as an image, its pixels repeated, or reduced where a coarser grid is asked for.
+
+    None where it is no image.
+    """
     height, width, channels = degradation.image_shape
-    if _measures_coefficients(degradation.operator):
+    operator = degradation.operator
+    if _measures_coefficients(operator) or y.ndim != 3 or y.shape[2] not in (1, channels):
         return None
-    if y.ndim != 3 or height % y.shape[0] or width % y.shape[1] or y.shape[2] not in (1, channels):
-        return None
+    if height % y.shape[0] or width % y.shape[1]:
+        if not isinstance(operator, Enlarged):
+            return None
+        fine = upsample(Degradation(operator.operator, degradation.noise), y)
+        return None if fine is None else reduce(fine, operator.factor)
     return jnp.broadcast_to(y.repeat(height // y.shape[0], 0).repeat(width // y.shape[1], 1), degradation.image_shape)
 
 
