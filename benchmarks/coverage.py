@@ -153,7 +153,7 @@ def main() -> None:
         able = methods.able(task.degradation.operator)
         for method in [method for method in arguments.methods if method in able]:
             facts = {**quality.facts_of(task, method), **photographs.facts, "samples": arguments.samples}
-            facts |= {"draws": number, "drawing_steps": DRAWING_STEPS, "dtype": prior.config.dtype}
+            facts |= {"num_draws": number, "drawing_steps": DRAWING_STEPS, "dtype": prior.config.dtype}
             if not cells.due(f"{name}/{method}", facts):
                 continue
             if drawn is None:

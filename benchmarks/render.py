@@ -8,11 +8,12 @@ Writes a `.md` beside each file and, for the suite, the posteriors and the cover
 import importlib.util
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jaxrestore as jr
 from benchmarks import _coverage_tables, _metrics, _posterior_tables, _results, _run
+from benchmarks._comparable import comparable
 from benchmarks._tables import Cells, evaluations, figure, markdown
 
 
@@ -51,6 +52,11 @@ def torch_table(cells: Cells) -> str:
     return markdown(("network", "size", "dtype", "batch", "case", "form", "ms a step", "times as long"), rows)
 
 
+def quality_tables(cells: Cells) -> str:
+    """A table for each prior and set of photographs: scores say nothing beside those of others."""
+    return "\n\n".join(f"## {shared}\n\n{quality_table(group)}" for shared, group in comparable(cells))
+
+
 def quality_table(cells: Cells) -> str:
     """Mean scores by task and method, those of the simple answer in brackets."""
     head = ("task", "method", "PSNR (simple)", "SSIM (simple)", f"{_metrics.title(cells)} (simple)")
@@ -70,22 +76,28 @@ def quality_table(cells: Cells) -> str:
 
 def conditions_table(cells: Cells) -> str:
     """By method: PSNR above the simple answer's in the worst of the conditions along each axis, and which it is."""
-    worst: dict[str, dict[str, tuple[float, str]]] = {}
+    found: dict[str, dict[str, list[tuple[float | None, str]]]] = {}  # None: some pictures diverged
     for label, cell in cells.items():
         task, condition, method = label.split("/")
         if cell["simple"] is None:
             continue
         axis, _, value = condition.partition(" ")
-        harmed = bool(cell["diverged"])
-        gain = -float("inf") if harmed else cell["mean"]["psnr"] - cell["simple"]["psnr"]
-        of_method = worst.setdefault(method, {})
-        of_method[axis] = min(of_method.get(axis, (float("inf"), "")), (gain, f"{task} {value}"))
+        gain = None if cell["diverged"] else cell["mean"]["psnr"] - cell["simple"]["psnr"]
+        found.setdefault(method, {}).setdefault(axis, []).append((gain, f"{task} {value}"))
     axes = ("factor", "size", "noise")
-    rows = []
-    for method, by_axis in worst.items():
-        entries = [f"{by_axis[axis][0]:+.1f} dB ({by_axis[axis][1]})" if axis in by_axis else "" for axis in axes]
-        rows.append((method, *(entry.replace("-inf dB", "diverged") for entry in entries)))
+    rows = [(method, *(_worst(by_axis.get(axis, [])) for axis in axes)) for method, by_axis in found.items()]
     return markdown(("method", *(f"worst {axis}" for axis in axes)), rows)
+
+
+def _worst(gains: Sequence[tuple[float | None, str]]) -> str:
+    """What diverged first, else the smallest gain, and where it was; nothing where nothing was measured."""
+    if not gains:
+        return ""
+    diverged = [place for gain, place in gains if gain is None]
+    if diverged:
+        return f"diverged ({diverged[0]})"
+    gain, place = min((gain, place) for gain, place in gains if gain is not None)
+    return f"{gain:+.1f} dB ({place})"
 
 
 def ablation_table(cells: Cells) -> str:
@@ -167,7 +179,7 @@ RENDERINGS = {
     "suite": Rendering(suite_table, draw_suite),
     "against_torch": Rendering(torch_table),
     "posterior": Rendering(_posterior_tables.table, _posterior_tables.draw),
-    "quality": Rendering(quality_table),
+    "quality": Rendering(quality_tables),
     "conditions": Rendering(conditions_table),
     "ablation": Rendering(ablation_table),
     "budget": Rendering(budget_table),

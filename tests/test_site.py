@@ -15,7 +15,7 @@ import pytest
 from conftest import network, smallest_network
 
 import jaxrestore as jr
-from benchmarks import networks
+from benchmarks import _comparable, networks
 from jaxrestore import images
 from scripts.site import examples, methods, reference, results, tasks
 
@@ -114,6 +114,10 @@ def test_pages_say_what_was_measured_by_an_earlier_rule():
     assert results.earlier("motion_deblur/ddnm", {**cell, "date": "2999-01-01T00:00:00+00:00"}) == []
     assert results.earlier("denoising/dps", cell) == []
     assert "published one" in results.warning(["ddnm"])
+    stated = {"prior": networks.photo_facts()["prior"], "shape": [1, 128, 128, 3], "date": "2999-01-01T00:00:00+00:00"}
+    today = json.loads(json.dumps(jr.METHODS["ddnm"].complete(jr.TASKS["denoising"].changes("ddnm", "photo"))))
+    assert results.earlier("denoising/ddnm", {**stated, "settings": today}) == []
+    assert results.earlier("denoising/ddnm", {**stated, "settings": {**today, "eta": 0.01}}) == ["settings"]
     assert not results.warning([])
 
 
@@ -128,7 +132,7 @@ def test_scores_are_compared_among_cells_of_one_prior_and_the_same_photographs()
         "b/dps": cell(today, "1", "2"),
         "b/spgd": cell(today, "1"),
     }
-    groups = results.comparable(cells)
+    groups = _comparable.comparable(cells)
     assert [sorted(group) for _, group in groups] == [["a/dps", "b/dps"], ["b/spgd"], ["a/spgd"]]
     assert [words for words, _ in groups] == [
         "2 photographs of 128x128, with the bundled prior",

@@ -6,11 +6,12 @@ import pathlib
 import re
 
 import jaxrestore as jr
+from benchmarks._comparable import comparable
 from jaxrestore.methods import SHARED_SETTINGS
 from jaxrestore.operators._base import NEEDS
 from jaxrestore.settings import COMMON, TASK_SETTINGS
 from scripts.site.reference import home
-from scripts.site.results import QUALITY, best_scores, comparable, earlier, warning
+from scripts.site.results import QUALITY, best_scores, earlier, warning
 from scripts.site.tables import listed, table
 from scripts.site.tasks import task_title
 

@@ -40,7 +40,12 @@ def warning(record: Mapping[str, Any]) -> str:
     """
     same = networks.is_of_photo(record)
     if "settings" in record:
-        row, definition = jr.METHODS[record["method"]], jr.TASKS[record["task"]]
-        today = row.complete(row.at_side(definition.changes(record["method"], "photo"), record["shape"][1:]))
-        same = same and record["settings"] == json.loads(json.dumps(today))
+        same = same and of_today(record, record["task"], record["method"])
     return "" if same else "Made with an earlier prior or earlier settings, and to be made again."
+
+
+def of_today(record: Mapping[str, Any], task: str, method: str) -> bool:
+    """Whether a record states the settings that the method has today, for the usual options of the task."""
+    row = jr.METHODS[method]
+    today = row.complete(row.at_side(jr.TASKS[task].changes(method, "photo"), record["shape"][1:]))
+    return record["settings"] == json.loads(json.dumps(today))

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jaxrestore as jr
-from benchmarks import _metrics, networks, render
+from benchmarks import _metrics, render
 from benchmarks.__main__ import benchmarks
+from benchmarks._comparable import Cells, comparable, is_todays_prior
+from scripts.site import provenance
 from scripts.site.tables import table
 from scripts.site.tasks import task_title
 
 RESULTS = pathlib.Path(render.__file__).parent / "results"
 QUALITY = RESULTS / "quality-128-cpu.json"
-Cells = Mapping[str, Mapping[str, Any]]
 # What has changed since: a method, task or benchmark -> when, and what it was before. Cells state when they were
 # measured; those that do not are older than the first of these.
 CHANGED = {
@@ -21,36 +22,22 @@ CHANGED = {
     "motion_deblur": ("2026-11-25T20:24", "with motion kernels drawn otherwise than in the papers, as they are now"),
     "posterior": ("2026-11-25T20:34", "on problems of an earlier revision of the benchmark"),
     "photo": ("2026-12-01T01:28", "with another network, which had this name before"),
+    "settings": ("", "with other settings than today's"),
 }
 
 
 def earlier(label: str, cell: Mapping[str, Any]) -> list[str]:
-    """Names in a cell's label whose meaning has changed since it was measured; and `photo`, if that has."""
+    """Names in a cell's label whose meaning has changed since it was measured, `photo` and `settings` among them.
+
+    Settings are compared for cells task/method.
+    """
     measured = cell.get("date", "")
     names = [name for name in label.split("/") if name in CHANGED and measured < CHANGED[name][0]]
-    return names if is_todays_prior(cell) else [*names, "photo"]
-
-
-def is_todays_prior(cell: Mapping[str, Any]) -> bool:
-    """Whether a cell was measured with the prior that is bundled now, or with none."""
-    return cell.get("prior") is None or networks.is_of_photo(cell)
-
-
-def comparable(cells: Cells) -> list[tuple[str, Cells]]:
-    """Cells of one prior and the same photographs, with words for what they share; those of today's prior first.
-
-    Scores of other photographs, or with another prior, say nothing of a method beside these.
-    """
-    groups: dict[Any, dict[str, Mapping[str, Any]]] = {}
-    for label, cell in cells.items():
-        groups.setdefault((cell.get("prior"), tuple(cell["pictures"])), {})[label] = cell
-    found = []
-    for group in groups.values():
-        first = next(iter(group.values()))
-        count, side = first["shape"][:2]
-        which = "the bundled prior" if is_todays_prior(first) else "an earlier prior of the same name"
-        found.append((f"{count} photograph{'s'[: count > 1]} of {side}x{side}, with {which}", group))
-    return sorted(found, key=lambda entry: not is_todays_prior(next(iter(entry[1].values()))))
+    if not is_todays_prior(cell):
+        return [*names, "photo"]
+    task, _, method = label.partition("/")
+    stated = task in jr.TASKS and method in jr.METHODS and "settings" in cell
+    return names if not stated or provenance.of_today(cell, task, method) else [*names, "settings"]
 
 
 def warning(names: Iterable[str]) -> str:
