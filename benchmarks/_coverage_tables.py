@@ -3,8 +3,6 @@
 import pathlib
 from collections.abc import Sequence
 
-import numpy as np
-
 from benchmarks._tables import Cells, evaluations, figure, markdown
 
 
@@ -24,9 +22,8 @@ def table(cells: Cells) -> str:
                 _percents(photographs["within"]),
                 *(_percents(by_distance[name]["within"]) if name in by_distance else "" for name in near),
                 _percents(draws["within"]),
-                f"{photographs['ratio']:.2f}",
-                f"{draws['ratio']:.2f}",
-                f"{cell['prior_share']:.0%}",
+                *("-" if world["ratio"] is None else f"{world['ratio']:.2f}" for world in (photographs, draws)),
+                "-" if cell["prior_share"] is None else f"{cell['prior_share']:.0%}",
             )
         )
     samples = sorted({cell["samples"] for cell in cells.values()})
@@ -42,7 +39,7 @@ def table(cells: Cells) -> str:
 
 
 def _percents(shares: Sequence[float | None]) -> str:
-    return "/".join("-" if share is None or np.isnan(share) else f"{100 * share:.0f}" for share in shares)
+    return "/".join("-" if share is None else f"{100 * share:.0f}" for share in shares)
 
 
 def draw(cells: Cells, path: pathlib.Path) -> None:

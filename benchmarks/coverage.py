@@ -37,10 +37,10 @@ DRAWING_STEPS = 40
 class Counted(NamedTuple):
     """What was found on a stack of pictures."""
 
-    within: list[float]  # shares of the pixels, for each of `MULTIPLES`
+    within: list[float | None]  # shares of the pixels, for each of `MULTIPLES`; None where all pictures diverged
     by_distance: dict[str, dict[str, Any]]  # {"pixels": their share, "within": as above}, for each of `DISTANCES`
-    reliability: list[float]  # for each of `LEVELS`
-    ratio: float  # R: root of the mean squared error over the mean variance times 1 + 1/S; 1 is right
+    reliability: list[float | None]  # for each of `LEVELS`
+    ratio: float | None  # R: root of the mean squared error over the mean variance times 1 + 1/S; 1 is right
     diverged: int  # pictures that are left out
 
 
@@ -58,11 +58,12 @@ def edge_distance(image: np.ndarray) -> np.ndarray:
 
 
 def count(truths: np.ndarray, statistics: jr.PosteriorStatistics, num_samples: int) -> Counted:
-    """Compare mean and deviation with truths (N, H, W, C); those of diverged pictures are NaN."""
+    """Compare mean and deviation with truths (N, H, W, C); those of diverged pictures are NaN, and not counted."""
     finite = np.isfinite(statistics.mean).all((1, 2, 3)) & np.isfinite(statistics.std).all((1, 2, 3))
     if not finite.any():
-        nothing = [float("nan")] * len(MULTIPLES)
-        return Counted(nothing, {}, [float("nan")] * len(LEVELS), float("nan"), len(truths))
+        nothing: list[float | None] = [None] * len(MULTIPLES)
+        nowhere = {name: {"pixels": None, "within": nothing} for name in DISTANCES}
+        return Counted(nothing, nowhere, [None] * len(LEVELS), None, len(truths))
     truths, mean, std = (a[finite] for a in (truths, statistics.mean, statistics.std))
     away = coverage.deviations(mean, std, truths)
     distance = np.stack([edge_distance(truth) for truth in truths])
@@ -121,8 +122,10 @@ def measure(
     return count(truths, statistics, num_samples)
 
 
-def prior_share(photographs: float, draws: float) -> float:
+def prior_share(photographs: float | None, draws: float | None) -> float | None:
     """The share of the photographs' squared error that the prior is to blame for, from both ratios R."""
+    if photographs is None or draws is None:
+        return None
     return 1 - (draws / photographs) ** 2
 
 

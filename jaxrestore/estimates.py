@@ -29,7 +29,8 @@ class Estimate(NamedTuple):
     free: int | None  # bytes that the device had free before
     compile_seconds: float  # once; nothing where the compilation cache has the program
     step_seconds: float  # one step of a batch
-    seconds: float  # all steps of all batches
+    begin_seconds: float  # what a batch takes before its first step: all of the coarser grids
+    seconds: float  # all of all batches
 
 
 def estimate(
@@ -67,31 +68,39 @@ def estimate(
     size, unit = run.size, 1 if mesh is None else mesh.size
     while True:
         try:
-            free, taken, compile_seconds, step_seconds = _one_step(run, size, batch_size is None and size > unit)
+            free, taken, *seconds = _one_step(run, size, batch_size is None and size > unit)
             break
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             size = memory.smaller(size, error, unit)
-    steps = sampler.num_steps * math.ceil(len(run.jobs) / size)
+    compile_seconds, begin_seconds, step_seconds = seconds
+    batches = math.ceil(len(run.jobs) / size)
+    steps = sampler.num_steps * batches
     flop = sampler_flop(sampler, prior, streaming.first_degradation(degradation, batched=run.batched))
-    seconds = step_seconds * steps
-    return Estimate(size, len(run.jobs), steps, flop, taken, free, compile_seconds, step_seconds, seconds)
+    total = begin_seconds * batches + step_seconds * steps
+    return Estimate(size, len(run.jobs), steps, flop, taken, free, compile_seconds, step_seconds, begin_seconds, total)
 
 
-def _one_step(run: streaming.Run, size: int, checked: bool) -> tuple[int | None, int | None, float, float]:
-    """Bytes free and taken, and the seconds of compiling and of one step, of the first batch."""
+def _one_step(run: streaming.Run, size: int, checked: bool) -> tuple[int | None, int | None, float, float, float]:
+    """Bytes free and taken, and the seconds of compiling, of the beginning and of one step, of the first batch."""
     free = memory.free_bytes(run.device)
-    arguments = streaming.begin(run, run.jobs[:size], size)
+    started = time.perf_counter()
+    arguments = jax.block_until_ready(streaming.begin(run, run.jobs[:size], size))
+    first = time.perf_counter() - started  # compiles
+    del arguments
+    started = time.perf_counter()
+    arguments = jax.block_until_ready(streaming.begin(run, run.jobs[:size], size))
+    begin_seconds = time.perf_counter() - started
     held = sum(a.nbytes for a in jax.tree.leaves((arguments[0], arguments[-1]))) // (run.mesh.size if run.mesh else 1)
     started = time.perf_counter()
     compiled = streaming.program(run, *arguments)
-    compile_seconds = time.perf_counter() - started
+    compile_seconds = time.perf_counter() - started + max(0.0, first - begin_seconds)
     if checked:
         memory.require_room(compiled, run.device)
     started = time.perf_counter()
     _ = jax.block_until_ready(streaming.advance(run, *arguments, steps=1))
     step_seconds = time.perf_counter() - started
     more = memory.program_bytes(compiled)
-    return free, None if more is None else held + more, compile_seconds, step_seconds
+    return free, None if more is None else held + more, compile_seconds, begin_seconds, step_seconds
 
 
 def sampler_flop(sampler: Sampler, prior: Prior, degradation: Degradation) -> float:

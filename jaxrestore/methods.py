@@ -179,8 +179,8 @@ class Method:
         grows = {self.weight} if self.weight_grows_with_side else set()
         return {name: value * factor if name in grows else value for name, value in settings.items()}
 
-    def at_gain(self, settings: Settings, gain: Callable[[], float]) -> dict[str, Any]:
-        """Settings stated for one operator, for one whose norm is `gain()` times as large.
+    def at_gain(self, settings: Settings, gain: Callable[[], float], *, inverse: bool = False) -> dict[str, Any]:
+        """Settings stated for one operator, for one whose norm is `gain()` times as large; or `inverse`.
 
         What `recommended` derives from the norm changes as it would there: a rate that suits super-resolution by 4
         diverges by 2, where the norm is twice as large.
@@ -190,6 +190,7 @@ class Method:
             return dict(settings)
         assert self.derived is not None
         wanted = self.derived(gain)
+        stated, wanted = (wanted, stated) if inverse else (stated, wanted)
         return {
             name: value * (wanted[name] / stated[name]) if name in stated else value for name, value in settings.items()
         }
@@ -206,6 +207,11 @@ def _on_grid(
 def _annealed(settings: Settings, sigma_max: float, sigma_min: float, start: FirstImage | None) -> Settings:
     """Settings of a sampler on noise levels, for a part of them."""
     first, last = min(settings["sigma_max"], sigma_max), max(settings["sigma_min"], sigma_min)
+    if not first > last and settings["sigma_max"] > settings["sigma_min"]:
+        raise ValueError(
+            f"sigma_max is {settings['sigma_max']:g} and sigma_min {settings['sigma_min']:g}, which leaves nothing to "
+            f"the grid that goes from {sigma_max:g} to {sigma_min:g}; expected some levels in between, or grids=1"
+        )
     return {**settings, "sigma_max": first, "sigma_min": last, "start": start}
 
 

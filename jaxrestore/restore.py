@@ -44,7 +44,7 @@ class DivergenceError(FloatingPointError):
     """Some samples diverged: values that are not finite, or no picture's. All others were finished first.
 
     `divergences` names image, sample and step of each, `image`, `sample` and `step` those of the first. `result` is
-    what would have been returned, NaN where every sample of an image diverged.
+    what would have been returned, NaN where a sample diverged, or every one of which the best is asked for.
     """
 
     def __init__(self, divergences: Sequence[Divergence], num_samples: int, result: Any = None) -> None:
@@ -186,7 +186,7 @@ def restore(
     else:
         images = np.full((len(ys), num_samples, *shape), np.nan, measurements.dtype(ys))
         for sample in samples:
-            images[sample.image, sample.sample] = sample.x
+            images[sample.image, sample.sample] = sample.x if sample.diverged < 0 else np.nan
     if divergences:
         raise DivergenceError(divergences, len(ys) * num_samples, images)
     return images

@@ -6,7 +6,7 @@ Everything that the library, its command line and its benchmarks know of a task 
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -279,8 +279,16 @@ class Task:
             return published.settings(method, self.name, which, noise_std=None if std is None else float(std))
         if name == "recommended":
             return row.recommended(lambda: self.operator_norm, given)
-        tuned = row.at_side(self.definition.changes(method, settings), self.degradation.image_shape)
-        return row.at_gain(tuned, lambda: self.definition.gain(self.degradation.operator))
+        return self.adapted(method, self.definition.changes(method, settings))
+
+    def adapted(self, method: str, settings: Mapping[str, Any], *, inverse: bool = False) -> dict[str, Any]:
+        """A method's settings, stated for 256x256 and the usual options, as they are for this task; or `inverse`.
+
+        Tuned sets and the files of `jaxrestore tune` are stated so.
+        """
+        row = methods.get(method)
+        settings = row.at_side(settings, self.degradation.image_shape, inverse=inverse)
+        return row.at_gain(settings, lambda: self.definition.gain(self.degradation.operator), inverse=inverse)
 
     @functools.cached_property
     def operator_norm(self) -> float:

@@ -27,6 +27,10 @@ from jaxrestore.storage.files import replacing
 
 METRICS = ("lpips", "psnr", "ssim")
 _KIND = "jaxrestore settings"
+STATED_FOR = (
+    f"settings that depend on the size of the image are stated for {methods.REFERENCE_SIDE} pixels a side, those that "
+    "depend on the operator's norm for the usual options of the task"
+)
 _POWERS = range(-3, 7)  # published weights are for large networks; small ones want far more
 
 
@@ -110,7 +114,8 @@ def tune(
     # None is no number: settings that may be None fix the program where the grid has it.
     traced = [name for name in grid if name in traceable(factory) and all(v is not None for v in grid[name])]
     static = {name: values for name, values in grid.items() if name not in traced}
-    values = np.array(list(itertools.product(*(grid[name] for name in traced))), np.float32)  # (K, traced)
+    asked = list(itertools.product(*(grid[name] for name in traced)))
+    values = np.array(asked, np.float32)  # (K, traced)
     jobs = np.array([(k, i) for k in range(len(values)) for i in range(len(truths))])
     programs = list(_combinations(static))
     lpips = metrics.load_lpips()
@@ -136,8 +141,8 @@ def tune(
             done += len(job)
             if report is not None:
                 report(done, total)
-        for row, score in zip(values, scores.mean(1), strict=True):
-            settings = {**chosen, **{name: float(v) for name, v in zip(traced, row, strict=True)}}
+        for row, score in zip(asked, scores.mean(1), strict=True):
+            settings = {**chosen, **dict(zip(traced, row, strict=True))}
             trials.append(Trial({**(fixed or {}), **settings}, Scores(*map(float, score))))
     sign = 1.0 if metric == "lpips" else -1.0
     return sorted(trials, key=lambda t: np.nan_to_num(sign * getattr(t.scores, metric), nan=np.inf))
@@ -169,6 +174,24 @@ def _program(factory: Callable[..., Sampler], settings: Mapping[str, Any], trace
         return evaluation.compare(image, truth, lpips)
 
     return jax.jit(jax.vmap(one, in_axes=(0, 0, None, None, 0, 0, None)))
+
+
+def check_storable(settings: Mapping[str, Any]) -> None:
+    """Raise, before any computing, if a file cannot hold settings.
+
+    Raises:
+      TypeError: If one of them is neither a number nor a name.
+    """
+    for name, value in settings.items():
+        if not _is_plain(value):
+            raise _checks.InputTypeError(
+                f"{name} is {getattr(value, '__name__', repr(value))}, which a file cannot hold: expected a number or "
+                "a name; take settings without it, such as 'photo'"
+            )
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str | np.generic)
 
 
 def save_settings(
@@ -232,7 +255,7 @@ def _read(path: str | os.PathLike[str], task: str, method: str) -> dict[str, Any
         )
     settings = content["settings"]
     try:
-        if not all(v is None or isinstance(v, bool | int | float | str) for v in settings.values()):
+        if not all(map(_is_plain, settings.values())):
             raise ValueError("a value is neither a number nor a name")
         _ = methods.get(method).build(**settings)  # which looks at every value
     except (ValueError, TypeError, AttributeError, ArithmeticError) as error:

@@ -96,6 +96,12 @@ def test_the_table_says_what_was_counted(tmp_path):
         in table
     )
     assert "8 of them, have 62/90/97" in table
+    lost = coverage.count(truths, statistics(np.nan * truths, np.nan * truths), 8)
+    assert coverage.prior_share(lost.ratio, 1.0) is None
+    lost = {**cell, "photographs": lost._asdict(), "draws": counted, "prior_share": None}
+    table = _coverage_tables.table({"denoising/a": lost, **cells})
+    assert "| denoising | a | 9 |  | -/-/- | -/-/- | -/-/- | -/-/- | -/-/- | 0/100/100 | - | 1.41 | - |" in table
+    assert "| denoising | ddrm | 9 |  | 0/100/100 |" in table
     pytest.importorskip("matplotlib")
     _coverage_tables.draw(cells, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000

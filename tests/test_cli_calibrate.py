@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from cli_words import PHOTO
+from PIL import Image
 
 from jaxrestore import images
 
@@ -49,6 +50,36 @@ def test_restore_uses_what_was_calibrated(run, tmp_path, words):
     assert "is for noise_std 0.2, and not for 0.1" in run(*other, "--noise", 0.1)[2]
     assert "is for samples 3, and not for 4" in run(*other, "--samples", 4)[2]
     assert "--set changes what sure.json was calibrated with" in run(*other, "--set", "num_steps=5")[2]
+
+
+@pytest.mark.slow
+def test_what_was_learnt_is_kept_when_the_held_out_pictures_fail(run, tmp_path, words, monkeypatch):
+    def fails(*args, **kwargs):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("jaxrestore.cli.calibrate.reach", fails)
+    learn = ["calibrate", "--data", "photos", "--size", 32, "-o", "sure.json", "--set", "num_steps=4", *words]
+    assert run(*learn, "--held-out", "others")[0] != 0
+    stored = json.loads((tmp_path / "sure.json").read_text())
+    assert stored["held_out"] is None
+    assert stored["calibration"]["num_pictures"] == 2
+
+
+@pytest.mark.slow
+def test_a_calibration_is_for_the_quality_that_each_file_tells(run, tmp_path, prior, words):
+    words = ["--task", "jpeg", *words[2:]]
+    learn = ["calibrate", "--data", "photos", "--size", 32, "-o", "sure.json", "--option", "quality=30"]
+    assert run(*learn, "--set", "num_steps=4", *words)[0] == 0
+    picture = Image.fromarray(np.uint8(127.5 * (PHOTO[:32, :32] + 1)))
+    for quality in (30, 60):
+        picture.save(tmp_path / f"{quality}.jpg", quality=quality, subsampling=0)
+    restore = ["--save-std", "--settings", "sure.json", *words]
+    code, _, error = run("restore", "30.jpg", "-o", "a.png", *restore)
+    assert code == 0, error
+    code, _, error = run("restore", "60.jpg", "-o", "b.png", *restore)
+    assert code != 0
+    assert "sure.json is for options" in error
+    assert not (tmp_path / "b.png").exists()
 
 
 def test_what_cannot_be_calibrated_is_refused(run, tmp_path, words):

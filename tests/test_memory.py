@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import time
 import types
 
 import jax
@@ -209,8 +210,16 @@ class TestEstimate:
     def test_it_counts_what_the_run_would_cost(self):
         found = estimates.estimate(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, batch_size=4)
         assert (found.batch_size, found.samples, found.steps) == (4, 6, 2 * SAMPLER.num_steps)
-        assert found.seconds == pytest.approx(found.step_seconds * found.steps)
+        assert found.seconds == pytest.approx(found.step_seconds * found.steps + 2 * found.begin_seconds)
         assert found.memory is None or found.memory > 4 * YS[0].nbytes
+
+    def test_it_counts_what_comes_before_the_first_step(self, monkeypatch):
+        """As the coarser grids do, here a tenth of a second that every batch begins with."""
+        begin = streaming.begin
+        monkeypatch.setattr(streaming, "begin", lambda *args: (time.sleep(0.1), begin(*args))[1])
+        found = estimates.estimate(SAMPLER, PRIOR, DEGRADATION, YS, key=KEY, batch_size=4)
+        assert found.begin_seconds >= 0.1
+        assert found.seconds >= 0.2
 
     def test_a_batch_that_does_not_fit_is_halved(self, monkeypatch):
         advance = streaming.advance

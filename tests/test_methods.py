@@ -135,6 +135,7 @@ class TestRows:
         changed = {k: there[k] / settings[k] for k in settings if there[k] != settings[k]}
         assert changed == ({"learning_rate": 0.25} if name in ("spgd", "daps") else {})
         assert row.at_gain(settings, lambda: 1.0) == settings
+        assert row.at_gain(there, lambda: 2.0, inverse=True) == pytest.approx(settings)
 
     def test_the_mean_of_several_runs_costs_several(self):
         one, four = (jr.METHODS["dps"].evaluations({"num_steps": 10, "mean_of": n}) for n in (1, 4))
@@ -199,3 +200,9 @@ class TestRows:
             jr.METHODS["spgd"].build(scale=1.0)
         with pytest.raises(ValueError, match="method is 'magic', expected one of 'spgd'"):
             methods.get("magic")
+
+
+@pytest.mark.parametrize(("changed", "told"), [({"sigma_max": 0.4}, "0.4 and"), ({"sigma_min": 0.7}, "sigma_min 0.7")])
+def test_levels_that_leave_nothing_to_a_grid_are_named_as_they_were_given(changed, told):
+    with pytest.raises(ValueError, match=rf"{told}.*leaves nothing to the grid"):
+        jr.METHODS["pspgd"].build(grids=2, **changed)

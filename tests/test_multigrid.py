@@ -208,6 +208,7 @@ def test_a_prior_of_one_size_is_warned_of():
     with pytest.warns(UserWarning, match="knows pictures of one size only"):
         jax.eval_shape(AGAIN.init, KEY, attending, FINE, Y)
     assert not jr.priors.SelfEnsemble(attending).any_size
+    assert not jr.priors.TiledPrior(attending, tile=16, overlap=4).any_size
     with pytest.raises(ValueError, match="x has shape"):
         AGAIN.init(KEY, isotropic(SHAPE), FINE, Y)
 

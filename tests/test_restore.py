@@ -233,6 +233,14 @@ class TestDivergence:
         np.testing.assert_allclose(caught.value.result[[0, 2, 4]], undisturbed[[0, 2, 4]], atol=1e-5)
         assert np.isnan(caught.value.result[[1, 3]]).all()
 
+    def test_of_all_samples_those_that_diverged_are_missing(self):
+        sampler, ys = diverging([1])
+        with pytest.raises(jr.DivergenceError) as caught:
+            jr.restore(sampler, PRIOR, DEGRADATION, ys, key=KEY, batch_size=2, num_samples=2)
+        missing = np.isnan(caught.value.result).all((2, 3, 4))
+        np.testing.assert_array_equal(missing, np.repeat(np.arange(5) == 1, 2).reshape(5, 2))
+        assert np.isfinite(caught.value.result[~missing]).all()
+
     def test_the_stream_marks_them_and_goes_on(self):
         sampler, ys = diverging([1])
         batches = list(jr.restore_batches(sampler, PRIOR, DEGRADATION, ys, key=KEY, batch_size=2, num_samples=2))

@@ -64,6 +64,16 @@ def test_tuned_rates_are_as_far_below_the_stable_ones_whatever_the_options(name,
     assert share(task) == pytest.approx(share(usual), rel=0.08)  # norms are found by iteration, from below
 
 
+def test_what_was_tuned_for_one_factor_is_stated_for_the_usual_one_and_serves_others():
+    """A file that `tune` wrote at factor 2 must not be four times too slow at 4, nor that of 4 diverge at 2."""
+    by_two, by_four = (jr.task("super_resolution", image_shape=(256, 256, 3), factor=f) for f in (2, 4))
+    found = {"learning_rate": 2.0, "num_steps": 3}
+    stated = by_two.adapted("spgd", found, inverse=True)
+    assert stated["learning_rate"] == pytest.approx(8.0, rel=0.02)
+    assert by_two.adapted("spgd", stated) == pytest.approx(found)
+    assert by_four.adapted("spgd", stated) == stated
+
+
 def test_the_tuned_rate_minds_the_last_pixels_of_a_side_that_the_factor_does_not_divide():
     rates = [jr.task("super_resolution", image_shape=(n, n, 3), factor=3).for_method("spgd") for n in (63, 64)]
     norms = [jr.task("super_resolution", image_shape=(n, n, 3), factor=3).operator_norm for n in (63, 64)]

@@ -102,6 +102,12 @@ def test_settings_files_round_trip_and_are_checked(tmp_path):
         tuning.load_settings(tmp_path / "none.json", "denoising", "dps")
 
 
+def test_settings_that_no_file_can_hold_are_refused_before_anything_runs():
+    tuning.check_storable({"num_steps": 3, "solver": "cg", "noise_std": None, "scale": np.float32(0.5)})
+    with pytest.raises(TypeError, match="start is noise_start, which a file cannot hold"):
+        tuning.check_storable({"num_steps": 3, "start": jr.samplers.noise_start})
+
+
 def test_without_a_grid_the_weight_of_the_measurement_is_searched(monkeypatch):
     monkeypatch.setattr(tuning, "_POWERS", [-1, 3])
     trials = tuning.tune(jr.dps, PRIOR, DEGRADATION, TRUTHS, key=KEY, fixed={"num_steps": 3})

@@ -28,8 +28,9 @@ def lines(count: int, shape: Sequence[int], cost: Evaluations, found: Estimate) 
     free = "" if found.free is None else f"; {gigabytes(found.free)} are free"
     yield f"  {found.batch_size} at a time: {each} a picture{whole}{free}"
     yield (
-        f"  time: compiling took {found.compile_seconds:.3g} s, a step of {found.batch_size} takes "
-        f"{found.step_seconds:.3g} s; {found.steps} steps to come take about {duration(found.seconds)}"
+        f"  time: compiling took {found.compile_seconds:.3g} s; {found.batch_size} at a time take "
+        f"{found.begin_seconds:.3g} s to begin and {found.step_seconds:.3g} s a step; {found.steps} steps to come take "
+        f"about {duration(found.seconds)} in all"
     )
 
 

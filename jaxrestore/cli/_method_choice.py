@@ -77,7 +77,7 @@ class MethodChoice(_Choice):
         name = self.settings or default_set(self.prior)
         if _is_file(name):
             tuned = tuning.load_settings(name, task.name, self.method_name)
-            settings = self.method.at_side(tuned, task.degradation.image_shape)
+            settings = task.adapted(self.method_name, tuned)
         elif name.partition("/")[0] in SETTINGS:
             settings = task.for_method(self.method_name, name, given={*overrides, *searched})
         else:

@@ -15,7 +15,6 @@ from jaxrestore.cli._options import PATH, force_option
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.credible import Calibration
-from jaxrestore.methods import REFERENCE_SIDE
 
 
 @click.command("calibrate")
@@ -64,30 +63,36 @@ def command(
     stacks = [np.stack([read(path) for path in paths]) for paths in folders.values()]
     task = task_choice.build(stacks[0].shape[1:], options)
     settings = method_choice.settings_for(task)
+    tuning.check_storable(settings)
     sampler = method_choice.method.build(**settings)
     key = key_for("evaluation", task_choice.seed)
     shared = {"batch_size": method_choice.batch_size, "progress": not method_choice.quiet}
     calibration = calibrate(
         sampler, prior, task.degradation, stacks[0], key=key, num_samples=method_choice.samples, **shared
     )
+    choices = {**task_choice.for_report(options), **method_choice.for_report()}
+    names = (choices.pop("task"), choices.pop("method"))
+
+    def save(reached: Reached | None) -> None:
+        tuning.save_settings(
+            out,
+            *names,
+            task.adapted(names[1], settings, inverse=True),
+            note=tuning.STATED_FOR,
+            calibrated_at=stacks[0].shape[1:],
+            calibration=credible.to_json(calibration),
+            held_out=None if reached is None else reached._asdict(),
+            pictures=[path.name for path in folders[data]],
+            environment=evaluation.environment(),
+            **{**choices, **method_choice.conditions(task_choice, options)},
+        )
+
+    save(None)  # what has been learnt is not lost with what comes now
     reached = None
     if held_out is not None:
         other = jax.random.fold_in(key, 1)
         reached = reach(calibration, sampler, prior, task.degradation, stacks[1], key=other, **shared)
-    choices = {**task_choice.for_report(options), **method_choice.for_report()}
-    tuning.save_settings(
-        out,
-        choices.pop("task"),
-        choices.pop("method"),
-        method_choice.method.at_side(settings, stacks[0].shape[1:], inverse=True),
-        note=f"settings that depend on the size of the image are stated for {REFERENCE_SIDE} pixels a side",
-        calibrated_at=stacks[0].shape[1:],
-        calibration=credible.to_json(calibration),
-        held_out=None if reached is None else reached._asdict(),
-        pictures=[path.name for path in folders[data]],
-        environment=evaluation.environment(),
-        **{**choices, **method_choice.conditions(task_choice, options)},
-    )
+        save(reached)
     for line in _told(calibration, reached):
         click.echo(line)
     click.echo(str(out))

@@ -37,6 +37,7 @@ class Plan(NamedTuple):
     group: list[Job]
     degradation: Degradation
     sampler: Sampler
+    calibration: Calibration | None  # of the deviations that are saved beside the results
 
 
 @click.command("restore")
@@ -128,7 +129,6 @@ def command(
     options = task_choice.read_options(draws=False)
     if task_choice.noise is not None:
         method_choice.warn_of_idle_noise()
-    calibration = method_choice.load_calibration(task_choice, options) if save_std else None
     prior, channels = method_choice.load_prior(dtype=dtype)
 
     @functools.cache
@@ -154,7 +154,7 @@ def command(
     plans = []
     for group in _jobs.groups(jobs):
         with failures.of(*(job.source for job in group)):
-            plans.append(_plan(group, task_choice, method_choice))
+            plans.append(_plan(group, task_choice, method_choice, calibrated=save_std))
     failures.check_some_left(len(plans))
 
     def stack_of(group: Sequence[Job]) -> _stored.Measurements:
@@ -166,7 +166,7 @@ def command(
         _targets.check_room(out, _to_be_written(plans, save_std))
     with failures.told(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ScaleWarning)  # the library's, which knows no files, and doubts bright pictures
-        for group, degradation, sampler in plans:
+        for group, degradation, sampler, calibration in plans:
             stack = stack_of(group)
             arguments = (sampler, _tiled(prior, tile, degradation.image_shape), degradation, stack)
             batching: StreamOptions = {
@@ -203,11 +203,14 @@ def command(
             failures.note_divergences(divergences, [job.source for job in group], restored)
 
 
-def _plan(group: list[Job], task_choice: TaskChoice, method_choice: MethodChoice) -> Plan:
-    """A group of jobs with what made their measurements, and what restores them."""
+def _plan(group: list[Job], task_choice: TaskChoice, method_choice: MethodChoice, *, calibrated: bool) -> Plan:
+    """A group of jobs with what made their measurements, what restores them, and how their deviations are scaled."""
     shape = task_choice.definition.image_shape(group[0].shape, group[0].options)
     task = task_choice.build(shape, group[0].options, group[0].drawn)
-    return Plan(group, task.degradation, method_choice.method.build(**method_choice.settings_for(task)))
+    sampler = method_choice.method.build(**method_choice.settings_for(task))
+    # What a file tells of itself, such as the quality of a JPEG, is part of what a calibration is for.
+    calibration = method_choice.load_calibration(task_choice, group[0].options) if calibrated else None
+    return Plan(group, task.degradation, sampler, calibration)
 
 
 def _warn_of_scale(plan: Plan, stack: _stored.Measurements) -> None:
@@ -219,7 +222,7 @@ def _warn_of_scale(plan: Plan, stack: _stored.Measurements) -> None:
 
 def _to_be_written(plans: Sequence[Plan], save_std: bool) -> Iterator[tuple[pathlib.Path, tuple[int, int, int], int]]:
     """Files, and shape and depth of what goes into them."""
-    for group, degradation, _ in plans:
+    for group, degradation, *_ in plans:
         height, width, channels = degradation.image_shape
         for job in group:
             is_grey, depth = (False, 8) if job.like is None else (job.like.mode == "grey", job.like.depth)

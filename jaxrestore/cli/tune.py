@@ -17,7 +17,7 @@ from jaxrestore.cli._reports import json_scores, print_table
 from jaxrestore.cli._seeds import key_for
 from jaxrestore.cli._task_choice import TaskChoice, task_options
 from jaxrestore.cli._values import annotations, parse_value
-from jaxrestore.methods import REFERENCE_SIDE, SHARED_SETTINGS
+from jaxrestore.methods import SHARED_SETTINGS
 from jaxrestore.samplers import Sampler
 
 
@@ -76,6 +76,8 @@ def command(
     truths = np.stack([_prior.known_clean(a, channels, path) for a, path in zip(clean, paths, strict=True)])
     task = task_choice.build(truths.shape[1:], options)
     fixed = method_choice.settings_for(task, searched=grid)
+    tuning.check_storable(fixed)
+    evaluation.check_scorable(truths.shape[1:])
     shared = {name: fixed.pop(name) for name in SHARED_SETTINGS if name in fixed}
 
     @functools.wraps(method.factory)  # its arguments are searched; what all methods share stays
@@ -105,8 +107,8 @@ def command(
         out,
         choices.pop("task"),
         choices.pop("method"),
-        {**method.at_side(best.settings, truths.shape[1:], inverse=True), **shared},
-        note=f"settings that depend on the size of the image are stated for {REFERENCE_SIDE} pixels a side",
+        {**task.adapted(method_choice.method_name, best.settings, inverse=True), **shared},
+        note=tuning.STATED_FOR,
         tuned_at=truths.shape[1:],
         metric=metric,
         lpips_variant="alex",

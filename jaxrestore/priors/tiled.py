@@ -58,6 +58,11 @@ class TiledPrior:
         if 2 * self.overlap > self.tile:
             raise ValueError(f"overlap is {self.overlap}, expected at most half the tile ({self.tile // 2})")
 
+    @property
+    def any_size(self) -> bool:
+        """Whether the prior itself takes any: what is smaller than a tile is shown to it as it is."""
+        return getattr(self.prior, "any_size", True)
+
     def denoise(self, x: jax.Array, sigma: jax.Array) -> jax.Array:
         """Posterior mean E[x0 | x] for x = x0 + sigma n."""
         return self._blend(lambda prior, x: prior.denoise(x, sigma), x)
