@@ -39,7 +39,7 @@ for trial in trials:
 # On the command line, with a file of settings that `restore` and `evaluate` take:
 #
 # ```sh
-# jaxrestore tune --data photos/ --task gaussian_deblur --method spgd --grid learning_rate=0.2..0.9:4 -o best.json
+# jaxrestore tune --data photos/ --task gaussian_deblur --method spgd --grid learning_rate=0.3..1.2:4 -o best.json
 # jaxrestore restore blurred.png -o sharp.png --task gaussian_deblur --method spgd --settings best.json
 # ```
 #

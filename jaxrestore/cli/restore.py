@@ -69,7 +69,7 @@ class Plan(NamedTuple):
     "--distributed",
     metavar="WHERE",
     help="Join the other processes of a cluster first, and restore this one's share: auto, or I/N@HOST:PORT. Needed "
-    "where devices are only had together, such as the hosts of a TPU; else --share is enough.",
+    "where devices can only be used all together, as the hosts of a TPU; else --share is enough.",
 )
 @click.option(
     "--share",
