@@ -6,11 +6,13 @@ Everything that the library, its command line and its benchmarks know of a metho
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrestore import _checks, costs, schedules
 from jaxrestore.costs import Evaluations as Evaluations
@@ -38,6 +40,7 @@ from jaxrestore.samplers import (
     repaint,
     spgd,
 )
+from jaxrestore.samplers.multigrid import grid_levels
 from jaxrestore.samplers.pspgd import split_budget
 from jaxrestore.samplers.starts import FirstImage, image_start, upsample
 
@@ -163,9 +166,12 @@ class Method:
     def evaluations(self, settings: Settings) -> Evaluations:
         """Network evaluations for one image with some settings changed from their defaults."""
         complete = {**self.defaults, **settings}
-        # A picture of half the sides costs a quarter.
-        size = sum(0.25**grid for grid in range(complete["grids"]))
-        return self.evaluations_of(complete).times(complete["mean_of"] * size)
+        num_runs, num_grids = (complete.pop(name) for name in ("mean_of", "grids"))
+        if num_grids <= 1 or self.part is None:
+            return self.evaluations_of(complete).times(num_runs)
+        each = [self.evaluations_of(self.part(complete, *grid_levels(g, num_grids), None)) for g in range(num_grids)]
+        shares = [num_runs * 0.25**g for g in range(num_grids)]  # a picture of half the sides costs a quarter
+        return Evaluations(*(math.ceil(np.dot(shares, counts)) for counts in zip(*each, strict=True)))
 
     def at_side(self, settings: Settings, image_shape: Sequence[int], *, inverse: bool = False) -> dict[str, Any]:
         """Settings stated for images of `REFERENCE_SIDE` pixels a side, for another shape; or `inverse`.

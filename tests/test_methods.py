@@ -6,6 +6,7 @@ By default every method is traced on a linear and a nonlinear task, and every ta
 import dataclasses
 import functools
 import inspect
+import math
 
 import jax
 import jax.numpy as jnp
@@ -136,6 +137,14 @@ class TestRows:
         assert changed == ({"learning_rate": 0.25} if name in ("spgd", "daps") else {})
         assert row.at_gain(settings, lambda: 1.0) == settings
         assert row.at_gain(there, lambda: 2.0, inverse=True) == pytest.approx(settings)
+
+    @pytest.mark.parametrize("num_steps", [12, 100, 200])
+    def test_levels_that_are_one_step_of_the_process_cost_once_on_each_grid(self, num_steps):
+        row, settings = jr.METHODS["pdpps"], {"num_steps": num_steps, "sigma_max": 5.0}
+        coarse = row.build(**settings, sigma_min=0.5).num_steps
+        fine = row.build(**{**settings, "sigma_max": 0.6}).num_steps
+        cost = row.evaluations({**settings, "grids": 2})
+        assert cost.forward == cost.gradients == math.ceil(fine + coarse / 4)
 
     def test_the_mean_of_several_runs_costs_several(self):
         one, four = (jr.METHODS["dps"].evaluations({"num_steps": 10, "mean_of": n}) for n in (1, 4))

@@ -77,14 +77,20 @@ def over_grids(part: Part, num_grids: int, *, crossing: float = 0.5) -> Sampler:
     _checks.at_least("grids", num_grids, 1)
     _checks.positive("crossing", crossing)
 
-    def from_grid(grid: int, start: FirstImage | None) -> Sampler:  # 0 is the finest
-        sigma_max = math.inf if start is None else _OVERLAP * crossing * 2**grid
-        return part(sigma_max=sigma_max, sigma_min=crossing * 2 ** (grid - 1) if grid else 0.0, start=start)
+    def from_grid(grid: int, start: FirstImage | None) -> Sampler:
+        sigma_max, sigma_min = grid_levels(grid, num_grids, crossing=crossing)
+        return part(sigma_max=sigma_max, sigma_min=sigma_min, start=start)
 
     sampler = from_grid(num_grids - 1, None)
     for grid in reversed(range(num_grids - 1)):
         sampler = coarse_to_fine(sampler, functools.partial(from_grid, grid))
     return sampler
+
+
+def grid_levels(grid: int, num_grids: int, *, crossing: float = 0.5) -> tuple[float, float]:
+    """Highest and lowest noise level of a grid of `over_grids`, 0 being the finest."""
+    sigma_max = math.inf if grid == num_grids - 1 else _OVERLAP * crossing * 2**grid
+    return sigma_max, crossing * 2 ** (grid - 1) if grid else 0.0
 
 
 @remembered
