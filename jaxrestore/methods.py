@@ -214,9 +214,10 @@ def _annealed(settings: Settings, sigma_max: float, sigma_min: float, start: Fir
     """Settings of a sampler on noise levels, for a part of them."""
     first, last = min(settings["sigma_max"], sigma_max), max(settings["sigma_min"], sigma_min)
     if not first > last and settings["sigma_max"] > settings["sigma_min"]:
+        limits = [f"below {sigma_max:g}"] * (sigma_max < math.inf) + [f"above {sigma_min:g}"] * (sigma_min > 0)
         raise ValueError(
             f"sigma_max is {settings['sigma_max']:g} and sigma_min {settings['sigma_min']:g}, which leaves nothing to "
-            f"the grid that goes from {sigma_max:g} to {sigma_min:g}; expected some levels in between, or grids=1"
+            f"the grid whose levels lie {' and '.join(limits)}; expected levels there too, or grids=1"
         )
     return {**settings, "sigma_max": first, "sigma_min": last, "start": start}
 
