@@ -12,7 +12,8 @@ def table(cells: Cells) -> str:
     near = list(first["photographs"]["by_distance"])
     head = ("task", "method", "forward passes", "gradients", "all", *near, "draws", "R", "R of draws", "prior's share")
     rows = []
-    for label, cell in cells.items():
+    tasks = list(dict.fromkeys(label.split("/")[0] for label in cells))
+    for label, cell in sorted(cells.items(), key=lambda item: tasks.index(item[0].split("/")[0])):
         photographs, draws = cell["photographs"], cell["draws"]
         by_distance = photographs["by_distance"]
         rows.append(
@@ -23,7 +24,7 @@ def table(cells: Cells) -> str:
                 *(_percents(by_distance[name]["within"]) if name in by_distance else "" for name in near),
                 _percents(draws["within"]),
                 *("-" if world["ratio"] is None else f"{world['ratio']:.2f}" for world in (photographs, draws)),
-                "-" if cell["prior_share"] is None else f"{cell['prior_share']:.0%}",
+                "-" if cell["prior_share"] is None else f"{round(100 * cell['prior_share'])}%",
             )
         )
     samples = sorted({cell["samples"] for cell in cells.values()})

@@ -86,7 +86,11 @@ def conditions_table(cells: Cells) -> str:
         found.setdefault(method, {}).setdefault(axis, []).append((gain, f"{task} {value}"))
     axes = ("factor", "size", "noise")
     rows = [(method, *(_worst(by_axis.get(axis, [])) for axis in axes)) for method, by_axis in found.items()]
-    return markdown(("method", *(f"worst {axis}" for axis in axes)), rows)
+    words = (
+        "By how much PSNR exceeds the simple answer's (bicubic enlargement, the picture as it is, interpolation), with "
+        "the settings that users get, in the worst place along each axis; empty where nothing was measured."
+    )
+    return f"{words}\n\n{markdown(('method', *(f'worst {axis}' for axis in axes)), rows)}"
 
 
 def _worst(gains: Sequence[tuple[float | None, str]]) -> str:

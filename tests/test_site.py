@@ -17,7 +17,7 @@ from conftest import network, smallest_network
 import jaxrestore as jr
 from benchmarks import _comparable, networks
 from jaxrestore import images
-from scripts.site import examples, methods, reference, results, tasks
+from scripts.site import examples, methods, reference, results, tasks, uncertainty
 
 pytest_plugins = ["browser_fixtures"]
 
@@ -229,3 +229,19 @@ def test_pages_in_a_browser_ask_for_nothing_from_elsewhere(browser, address, wid
         page.wait_for_selector(".md-search-result__link")
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
     assert failed == []
+
+
+def test_what_is_said_of_uncertainty_is_what_was_measured():
+    cells = json.loads((results.RESULTS / "coverage-64-cpu.json").read_text())["cells"]
+    worlds = [(cell["photographs"], cell["draws"]) for cell in cells.values()]
+    assert all(photographs["ratio"] > 1 for photographs, _ in worlds), "every method is too sure"
+    assert all(draws["ratio"] > 0.7 * photographs["ratio"] for photographs, draws in worlds), "most is the samplers'"
+    edges = [cell["by_distance"]["on edges"]["within"][1] < cell["within"][1] + 0.02 for cell, _ in worlds]
+    assert np.mean(edges) > 0.9, "edges are worst nearly everywhere"
+    page = uncertainty.photographs("all")
+    row = f"{100 * cells['denoising/ddrm']['photographs']['within'][0]:.0f}/"
+    assert f"| denoising | `ddrm` | {row}" in page
+    cells = json.loads((results.RESULTS / "posterior-cpu.json").read_text())["cells"]
+    pspgd = f"{cells['80/0.1/pspgd']['sliced_wasserstein']:.2f}"
+    assert pspgd in uncertainty.posteriors("preconditioned")
+    assert uncertainty.posteriors("ideas").count("\n") == 9

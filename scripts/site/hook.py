@@ -10,7 +10,7 @@ from mkdocs.structure.files import File, Files
 ROOT = pathlib.Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))  # mkdocs loads this file alone
 
-from scripts.site import decisions, examples, gallery, methods, reference, results, strips, tasks  # noqa: E402
+from scripts.site import decisions, examples, gallery, methods, reference, results, strips, tasks, uncertainty  # noqa: E402
 
 MADE = {
     "tutorials/": examples.pages,
@@ -26,6 +26,8 @@ _FILL = {
     "angles": strips.angles,
     "tasks": tasks.tasks,
     "converters": tasks.converters,
+    "posteriors": uncertainty.posteriors,
+    "photographs": uncertainty.photographs,
 }
 
 
