@@ -208,7 +208,9 @@ def test_an_estimate_says_what_the_run_would_cost_and_writes_nothing(run, tmp_pa
     assert (first, second) == ("4 pictures of 8x8, 2 samples each", "1 pictures of 12x8, 2 samples each")
     assert re.fullmatch(r"  a picture: \d+ network evaluations and \d+ gradients, \S+ [MG]FLOP", cost)
     assert re.fullmatch(r"  3 at a time: \S+ [MG]iB of memory a picture, \S+ [MG]iB in all.*", memory)
-    assert re.search(r"a step of 3 takes \S+ s; \d+ steps to come take about \S+ seconds$", times)
+    assert re.search(
+        r"3 at a time take \S+ s to begin and \S+ s a step; \d+ steps to come take about \S+ seconds in all$", times
+    )
     assert not (tmp_path / "out").exists()
 
 
