@@ -1,9 +1,8 @@
 """Table and reliability plot of `benchmarks.coverage`. Labels are task/method."""
 
 import pathlib
-from collections.abc import Sequence
 
-from benchmarks._tables import Cells, evaluations, figure, markdown
+from benchmarks._tables import Cells, evaluations, figure, markdown, percents
 
 
 def table(cells: Cells) -> str:
@@ -20,15 +19,15 @@ def table(cells: Cells) -> str:
             (
                 *label.split("/"),
                 *evaluations(cell),
-                _percents(photographs["within"]),
-                *(_percents(by_distance[name]["within"]) if name in by_distance else "" for name in near),
-                _percents(draws["within"]),
+                percents(photographs["within"]),
+                *(percents(by_distance[name]["within"]) for name in near),
+                percents(draws["within"]),
                 *("-" if world["ratio"] is None else f"{world['ratio']:.2f}" for world in (photographs, draws)),
                 "-" if cell["prior_share"] is None else f"{round(100 * cell['prior_share'])}%",
             )
         )
     samples = sorted({cell["samples"] for cell in cells.values()})
-    expected = _percents(first["expected"])
+    expected = percents(first["expected"])
     words = (
         "Percent of the pixels within mean +- 1, 2 and 3 standard deviations: in all, by the distance to the nearest "
         f"edge, on pictures drawn from the prior. Exact samples of a Gaussian posterior, {samples[0]} of them, have "
@@ -37,10 +36,6 @@ def table(cells: Cells) -> str:
         "the mean of several runs (`mean_of`), the deviation is that of such means, and smaller."
     )
     return f"{words}\n\n{markdown(head, rows)}"
-
-
-def _percents(shares: Sequence[float | None]) -> str:
-    return "/".join("-" if share is None else f"{100 * share:.0f}" for share in shares)
 
 
 def draw(cells: Cells, path: pathlib.Path) -> None:

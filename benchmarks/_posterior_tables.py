@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks._tables import Cells, evaluations, figure, markdown
+from benchmarks._tables import Cells, evaluations, figure, markdown, percents
 from benchmarks.compared import COMPARED, EXACT
 
 SURE = 0.05  # how far the coverage of 90 % intervals may be off where a method is said to be of use for uncertainty
@@ -31,7 +31,7 @@ def _percent(cell: Mapping[str, Any], *names: str) -> str:
     """Shares as 48/91/99, empty where a cell of an earlier version has none."""
     if any(name not in cell for name in names):
         return ""
-    return "/".join("-" if cell[name] is None else f"{100 * cell[name]:.0f}" for name in names)
+    return percents(cell[name] for name in names)
 
 
 def _number(cell: Mapping[str, Any], name: str) -> str:

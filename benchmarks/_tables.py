@@ -14,6 +14,11 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def percents(shares: Iterable[float | None]) -> str:
+    """Shares as 48/91/99; a dash where there is none."""
+    return "/".join("-" if share is None else f"{100 * share:.0f}" for share in shares)
+
+
 def evaluations(cell: Mapping[str, Any]) -> tuple[str, str]:
     """Forward passes of the network, and gradients through it, each of which costs about one pass more.
 

@@ -4,9 +4,8 @@ import functools
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from benchmarks._tables import Cells
+from benchmarks._tables import Cells, percents
 from scripts.site.results import RESULTS
 from scripts.site.tables import table
 from scripts.site.tasks import task_title
@@ -95,7 +94,7 @@ def photographs(_: str) -> str:
     cells = _cells("coverage-64-cpu")
     first = next(iter(cells.values()))
     pictures, side = first["shape"][:2]
-    expected = _percent(first["expected"])
+    expected = percents(first["expected"])
     rows = []
     for task in dict.fromkeys(label.split("/")[0] for label in cells):
         of_task = {label.split("/")[1]: cell for label, cell in cells.items() if label.startswith(f"{task}/")}
@@ -103,8 +102,8 @@ def photographs(_: str) -> str:
         for method in dict.fromkeys((ordered[0], *(m for m in ("pspgd", "pdpps") if m in of_task), ordered[-1])):
             cell = of_task[method]
             found = cell["photographs"]
-            near, far = (_percent(found["by_distance"][place]["within"]) for place in ("on edges", "further"))
-            row = (task_title(task), f"`{method}`", _percent(found["within"]), near, far, f"{found['ratio']:.1f}")
+            near, far = (percents(found["by_distance"][place]["within"]) for place in ("on edges", "further"))
+            row = (task_title(task), f"`{method}`", percents(found["within"]), near, far, f"{found['ratio']:.1f}")
             rows.append((*row, f"{round(100 * cell['prior_share'])}%"))
     head = ("task", "method", "within 1/2/3 deviations, %", "on edges", "far from them", "R", "the prior's share")
     ratios = [cell["photographs"]["ratio"] for cell in cells.values()]
@@ -120,10 +119,6 @@ Edges are worst nearly everywhere. On pictures drawn from the prior itself R is 
 missing is the samplers' fault: the prior, for being another than the world, takes at most {max(shares):.0%} of the
 squared error. Where settings answer with the mean of several runs (`pspgd` at missing pixels), the spread is that of
 such means, and smaller."""
-
-
-def _percent(shares: Sequence[Any]) -> str:
-    return "/".join("-" if share is None else f"{100 * share:.0f}" for share in shares)
 
 
 def _list(words: Sequence[str]) -> str:
